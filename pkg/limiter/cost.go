@@ -12,6 +12,13 @@ type Weights struct {
 	Reasoning   int64
 }
 
+func (w Weights) orPlain() Weights {
+	if w == (Weights{}) {
+		return Weights{Input: 1000, CachedInput: 1000, CacheWrite: 1000, Output: 1000, Reasoning: 1000}
+	}
+	return w
+}
+
 // Classes are the tokens of a usage, each in exactly one class.
 type Classes struct {
 	Input       int64 // not cached
@@ -23,9 +30,7 @@ type Classes struct {
 
 // Charge returns what the tokens cost, rounded up once, at most [MaxAmount].
 func (w Weights) Charge(c Classes) int64 {
-	if w == (Weights{}) {
-		w = Weights{1000, 1000, 1000, 1000, 1000}
-	}
+	w = w.orPlain()
 	var sum thousandths
 	sum.add(c.Input, w.Input)
 	sum.add(c.CachedInput, w.CachedInput)
@@ -54,11 +59,8 @@ type Ask struct {
 // so that a small limit does not reject every first request. A declared allowance, or a prompt over Lim, keeps its
 // cost, and the store rejects it for good.
 func Cost(a Ask) int64 {
-	w := a.Weights
-	if w == (Weights{}) {
-		w = Weights{1000, 1000, 1000, 1000, 1000}
-	}
-	output := product(max(a.N, 1), a.Output)
+	w := a.Weights.orPlain()
+	output := product(max(a.N, 1), max(a.Output, 0))
 	var sum thousandths
 	sum.add(a.Prompt, max(w.Input, w.CacheWrite))
 	sum.add(output, max(w.Output, w.Reasoning))

@@ -19,8 +19,9 @@
 // # Time and arithmetic
 //
 // Time is an argument. The package reads no clock, starts no goroutine and makes no random number, so a day of budget
-// can be tested in a microsecond. Each account has a clock of its own that never goes back: an instant that lies before
-// the last one seen counts as that last one, and waits are still counted from the instant that was given.
+// can be tested in a microsecond. What a store knows of time never goes back: an instant before the latest one that it
+// was given counts as that latest one, and waits are still counted from the instant that was given. Instants lie between
+// the years 1678 and 2262, where nanoseconds fit in 64 bits.
 //
 // Amounts are int64 and no float touches them. A bucket keeps its level in millionths and carries what a division
 // leaves over, so that a level read after any number of touches equals the one of a single touch, to the last digit.

@@ -216,9 +216,9 @@ type Ledger struct {
 // AccountState is an account as an Inspector shows it.
 type AccountState struct {
 	Account   Account
-	Level     int64 // bucket: micro-tokens or micro-requests, may be negative; window: tokens used; concurrency: slots in use
-	Remaining int64 // as in HoldState
-	Open      int   // unsettled reservations
+	Level     int64  // bucket: micro-tokens or micro-requests, may be negative; window: tokens used; concurrency: slots in use
+	Remaining int64  // as in HoldState
+	Open      int    // unsettled reservations
 	Ledger    Ledger // of a Window: of the present one
 
 	// Windows are the windows of a Window that are remembered, oldest first, the present one last: those with an open
