@@ -1,0 +1,394 @@
+package suite
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Compile makes a suite runnable: it selects scenarios, expands matrices into
+// cells, merges defaults, resolves every name that is known before the run and
+// types every expression. Scenarios that are not selected are compiled all the
+// same, so that their errors are found.
+//
+// With the zero Options it checks what can be checked offline: that is
+// `validate`. The program is nil if the options do not make sense or the suite
+// has errors.
+func Compile(s *Suite, o Options) (*Program, Problems) {
+	c := &compiler{suite: s, options: o, reporter: s.reporter(), used: map[string]bool{}, secrets: map[string]bool{}}
+	if s.root.kind != mapNode {
+		return nil, nil
+	}
+	program := c.program()
+	c.unusedVars()
+	problems := c.problems.sorted()
+	if problems.Err() != nil {
+		return nil, problems
+	}
+	return program, problems
+}
+
+type compiler struct {
+	*reporter
+
+	suite   *Suite
+	options Options
+	vars    map[string]any
+	used    map[string]bool
+	secrets map[string]bool
+}
+
+func (c *compiler) program() *Program {
+	s, o := c.suite, c.options
+	p := &Program{Suite: s, Seed: 1, RunID: o.RunID, Implementation: s.Implementation, Features: s.Features, Spend: s.Spend}
+	if s.Seed != nil {
+		p.Seed = *s.Seed
+	}
+	if o.Seed != nil {
+		p.Seed = *o.Seed
+	}
+	if p.RunID == "" {
+		p.RunID = runID(p.Seed)
+	}
+	if o.Target != nil {
+		p.Implementation, p.Features, p.Spend = o.Target.Implementation, o.Target.Features, o.Target.Spend
+		for file, lines := range map[string][]string{o.Target.root.pos.File: o.Target.lines} {
+			c.sources[file] = lines
+		}
+	}
+	c.resolveVars(p.RunID)
+	selection, err := newSelection(o)
+	if err != nil {
+		c.report(Problem{Pos: Pos{File: "--tags"}, Message: err.Error()})
+		return nil
+	}
+	for i := range s.Scenarios {
+		c.scenario(p, &s.Scenarios[i], selection)
+	}
+	for secret := range c.secrets {
+		if len(secret) >= minSecret {
+			p.Secrets = append(p.Secrets, secret)
+		}
+	}
+	slices.SortFunc(p.Secrets, func(a, b string) int { return len(b) - len(a) }) // the longest first: one may contain another
+	return p
+}
+
+// minSecret keeps values such as "1" from masking half of an output.
+const minSecret = 4
+
+// runID is stable for a seed.
+func runID(seed uint64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "run %d", seed))
+	return hex.EncodeToString(sum[:4])
+}
+
+// cellSeed gives each cell draws of its own, whatever else runs.
+func cellSeed(seed uint64, id string) uint64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "cell %d %s", seed, id))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// resolveVars gives the vars their values: the suite's, then --var over them.
+// A var may name the environment and the vars above it.
+func (c *compiler) resolveVars(runID string) {
+	c.vars = map[string]any{}
+	scope := &scope{vars: c.vars, env: c.options.Env, run: map[string]any{"id": runID}, used: c.used, secrets: c.secrets}
+	for _, f := range c.suite.vars {
+		value, err := scope.resolved(f.value, c.report).value()
+		if err != nil {
+			continue // the reader has said so
+		}
+		c.vars[f.key] = computable(value)
+	}
+	for _, name := range sortedKeys(c.options.Vars) {
+		if _, known := c.vars[name]; !known {
+			c.report(Problem{Pos: Pos{File: "--var"}, Message: fmt.Sprintf("the suite has no var %q", name), Nearest: nearest(name, sortedKeys(c.vars))})
+			continue
+		}
+		c.vars[name] = computable(c.options.Vars[name])
+	}
+}
+
+// unusedVars finds vars of this file that nothing reads.
+func (c *compiler) unusedVars() {
+	own := c.suite.root.get("vars")
+	if own == nil || len(c.suite.Scenarios) == 0 {
+		return
+	}
+	for _, f := range own.fields {
+		if !c.used[f.key] {
+			c.report(Problem{Pos: f.pos, Width: utf8.RuneCountInString(f.key), Message: fmt.Sprintf("the var %q is never used", f.key), Anchor: "vars"})
+		}
+	}
+}
+
+// scenario adds the cells of one scenario, or says why they do not run.
+func (c *compiler) scenario(p *Program, sc *Scenario, selection selection) {
+	base := &scope{
+		vars: c.vars, env: c.options.Env, run: map[string]any{"id": p.RunID}, matrix: map[string]any{},
+		self: map[string]any{"id": sc.ID}, used: c.used, secrets: c.secrets, saves: savesOf(c.suite, sc),
+	}
+	var matrix Matrix
+	if n := sc.node.get("matrix"); n != nil {
+		newDecoder(c.suite.Pos.File, nil, c.report).decode(base.resolved(n, c.report), reflect.ValueOf(&matrix).Elem(), "")
+	}
+	choices := matrix.choices()
+	if len(choices) > maxCells {
+		c.report(Problem{Pos: sc.node.at("matrix").pos, Message: fmt.Sprintf("the matrix has %d cells", len(choices)), Expected: fmt.Sprintf("at most %d", maxCells), Anchor: "matrix"})
+		return
+	}
+	for _, choice := range choices {
+		cell := c.cell(p, sc, choice, *base)
+		if reason := selection.refuse(c.suite, cell); reason != "" {
+			p.NotSelected = append(p.NotSelected, NotSelected{ID: cell.ID, Pos: sc.Pos, Reason: reason})
+			continue
+		}
+		p.Cells = append(p.Cells, cell)
+	}
+}
+
+// cell builds one choice of a matrix.
+func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope scope) *Cell {
+	cell := &Cell{Pos: sc.Pos, Scenario: sc, Matrix: map[string]any{}, Vars: c.vars, Start: DefaultStart, Serial: sc.Serial}
+	for _, at := range choice {
+		cell.Matrix[at.axis] = computable(at.value)
+		cell.Labels = append(cell.Labels, Label{Axis: at.axis, Value: at.label})
+	}
+	cell.ID = cellID(sc.ID, cell.Labels)
+	cell.Seed = cellSeed(p.Seed, cell.ID)
+	scope.matrix = cell.Matrix
+	scope.self = map[string]any{"id": cell.ID}
+	cell.Target = c.target(&scope)
+	view := cell.Target.view()
+	scope.target = view.interpolated(cell.Target)
+	b := &builder{
+		suite: c.suite, scope: &scope, defaults: c.suite.root.get("defaults"), own: sc.node.get("defaults"), readFile: c.options.ReadFile,
+		values: cellValues{vars: c.vars, matrix: cell.Matrix, target: view},
+	}
+	cell.Mock = c.mock(&scope, b)
+	cell.Steps = b.steps(sc.node.get("steps"), c.report)
+	types := newCellTypes(c.vars, cell.Matrix, cell.Target.limitNames(), stepIDs(cell.Steps), c.used)
+	compileSteps(cell.Steps, types, c.report)
+	cell.builder = b
+	c.clock(p, cell)
+	if sc.Start != nil {
+		cell.Start = *sc.Start
+	}
+	if sc.Timeout != nil {
+		cell.Timeout = *sc.Timeout
+	}
+	cell.Skip = skipReason(p.Features, sc.Feature)
+	return cell
+}
+
+// clock decides between virtual and real time.
+func (c *compiler) clock(p *Program, cell *Cell) {
+	external := cell.Target != nil && cell.Target.URL != ""
+	p.External = p.External || external
+	apart := external || cell.Mock != nil && (cell.Mock.URL != "" || cell.Mock.Listen != "")
+	cell.Virtual = !apart && cell.Scenario.Clock != "real"
+	if apart && cell.Scenario.Clock == "virtual" {
+		c.report(Problem{Pos: cell.Scenario.node.at("clock").pos, Message: "clock: virtual needs target and mock in-process", Expected: "clock: real, or no clock", Anchor: "clock"})
+	}
+	if external && scrapes(cell.Steps) {
+		cell.Serial = true
+	}
+}
+
+func skipReason(f *Features, feature string) string {
+	switch {
+	case f == nil || feature == "" || contains(f.Supported, feature):
+		return ""
+	case contains(f.Unsupported, feature):
+		return fmt.Sprintf("the feature %s is declared unsupported", feature)
+	}
+	return fmt.Sprintf("the feature %s is not declared as supported", feature)
+}
+
+// target resolves the target for one cell: the suite's, or that of the options.
+func (c *compiler) target(scope *scope) *Target {
+	n := c.suite.root.get("target")
+	file, lines := c.suite.Pos.File, c.sources[c.suite.Pos.File]
+	if c.options.Target != nil {
+		n, file, lines = c.options.Target.root.get("target"), c.options.Target.root.pos.File, c.options.Target.lines
+	}
+	out := &Target{}
+	if n != nil {
+		opaque := n.get("serve").get("rules")
+		quiet := n
+		if opaque != nil { // its names are resolved in its text, to keep lines and columns
+			quiet = n.with("serve", n.get("serve").without("rules"))
+		}
+		resolved := scope.resolve(quiet, func(err *nameError) {
+			if !err.unset || !mayBeUnset(n, err.at) {
+				c.report(err.problem())
+			}
+		})
+		newDecoder(file, lines, c.report).decode(emptied(resolved, mayBeUnset), reflect.ValueOf(out).Elem(), "")
+		if opaque != nil && out.Serve != nil {
+			out.Serve.Rules = &Opaque{Pos: opaque.pos, Data: scope.resolveText(cut(lines, opaque), opaque, c.report)}
+		}
+	}
+	if c.options.URL != "" {
+		out.URL, out.Serve = c.options.URL, nil
+	}
+	return out
+}
+
+// mayBeUnset tells whether a node is one where an unset environment variable
+// just switches a feature off.
+func mayBeUnset(target, at *node) bool {
+	return at != nil && (target.get("metrics").get("url") == at || target.get("ledger").get("url") == at)
+}
+
+// emptied replaces what is still an environment name in such places.
+func emptied(target *node, optional func(target, at *node) bool) *node {
+	for _, part := range []string{"metrics", "ledger"} {
+		url := target.get(part).get("url")
+		if url != nil && optional(target, url) && strings.HasPrefix(url.text, "${env.") {
+			target = target.with(part, target.get(part).with("url", &node{pos: url.pos, quoted: true}))
+		}
+	}
+	return target
+}
+
+// mock resolves the mock for one cell and its plans.
+func (c *compiler) mock(scope *scope, b *builder) *Mock {
+	n := c.suite.root.get("backend").get("mock")
+	out := &Mock{}
+	if n != nil {
+		newDecoder(c.suite.Pos.File, nil, c.report).decode(scope.resolved(n, c.report), reflect.ValueOf(out).Elem(), "")
+	}
+	b.plans.named = out.Plans
+	if out.Plan != nil && out.Plan.Name != "" {
+		named, ok := out.Plans[out.Plan.Name]
+		if !ok {
+			c.report(Problem{Pos: out.Plan.Pos, Message: fmt.Sprintf("no plan is called %q", out.Plan.Name), Nearest: nearest(out.Plan.Name, sortedKeys(out.Plans)), Anchor: "the-mocks-answer"})
+			return out
+		}
+		out.Plan.Plan = named.Plan
+	}
+	b.plans.base = out.Plan
+	return out
+}
+
+// resolveText interpolates in a piece of the file that nobody here reads. A
+// quoted lone name becomes the bare value, so that its type is kept.
+func (s *scope) resolveText(data []byte, at *node, report func(Problem)) []byte {
+	lines := strings.Split(string(data), "\n")
+	for i, line := range lines {
+		if !strings.Contains(line, "${") || strings.HasPrefix(strings.TrimSpace(line), "#") {
+			continue
+		}
+		lines[i] = quotedInterpolation.ReplaceAllStringFunc(line, func(found string) string {
+			bare := strings.Trim(found, `"'`)
+			name := interpolation.FindStringSubmatch(bare)[1]
+			value, isOpen, err := s.lookup(name)
+			if err != nil {
+				column := utf8.RuneCountInString(line[:strings.Index(line, found)]) + 1
+				report(Problem{Pos: Pos{File: at.pos.File, Line: at.pos.Line + i, Column: column}, Width: utf8.RuneCountInString(found), Message: err.message, Nearest: err.nearest, Anchor: "interpolation"})
+				return found
+			}
+			if isOpen {
+				return found
+			}
+			if found == bare { // inside of a longer text
+				return asText(plain(value))
+			}
+			return display(plain(value))
+		})
+	}
+	return []byte(strings.Join(lines, "\n"))
+}
+
+// view is what expressions see of a target that declares its limits.
+func (t *Target) view() *TargetView {
+	out := &TargetView{Settle: DefaultSettle, Tolerance: float64(t.Tolerance), Limits: map[string]LimitView{}}
+	if t.Settle != nil {
+		out.Settle = *t.Settle
+	}
+	for _, limit := range t.Limits {
+		burst := limit.Burst
+		if burst == 0 {
+			burst = limit.Amount
+		}
+		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: burst, Rate: limit.Rate()}
+	}
+	return out
+}
+
+// interpolated is `target` for ${target.…}.
+func (t *TargetView) interpolated(target *Target) map[string]any {
+	limits := map[string]any{}
+	for name, l := range t.Limits {
+		limits[name] = map[string]any{"amount": l.Amount, "per": l.Per, "burst": l.Burst, "rate": l.Rate}
+	}
+	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits, "url": target.URL}
+}
+
+// limitNames are the declared ones; nil means that any name may be asked for,
+// because the limits are in rules that only target and judge read.
+func (t *Target) limitNames() []string {
+	if t.Serve != nil {
+		return nil
+	}
+	names := []string{}
+	for _, limit := range t.Limits {
+		names = append(names, limit.Name)
+	}
+	return names
+}
+
+// stepIDs are those of a list and its branches.
+func stepIDs(list []Step) []string {
+	var ids []string
+	for i := range list {
+		if list[i].ID != "" {
+			ids = append(ids, list[i].ID)
+		}
+		for _, branch := range list[i].Parallel {
+			ids = append(ids, stepIDs(branch)...)
+		}
+	}
+	return ids
+}
+
+// scrapes tells whether a list reads metrics, which other scenarios would move.
+func scrapes(list []Step) bool {
+	return slices.ContainsFunc(list, func(s Step) bool {
+		if s.Scrape != nil || slices.ContainsFunc(s.Parallel, scrapes) {
+			return true
+		}
+		return slices.ContainsFunc(s.expressions(), func(e *Expression) bool { return e.Uses("delta") })
+	})
+}
+
+// savesOf are the names that any step of a scenario saves.
+func savesOf(s *Suite, sc *Scenario) []string {
+	var names []string
+	collect := func(step *node) {
+		for _, f := range step.get("save").entries() {
+			names = append(names, f.key)
+		}
+	}
+	walkSteps(sc.node.get("steps"), func(step *node) {
+		collect(step)
+		if use := step.get("use"); use != nil {
+			walkSteps(s.lists[use.text], collect)
+		}
+	})
+	return names
+}
+
+func (n *node) entries() []field {
+	if n == nil {
+		return nil
+	}
+	return n.fields
+}
