@@ -74,13 +74,12 @@ func (a *account) adopt(l *Limit, now int64) {
 	}
 }
 
-// judge says what the account makes of a cost, and changes nothing. Lag is how far the caller's now lies before the
+// judge says in s what the account makes of a cost, and changes nothing. Lag is how far the caller's now lies before the
 // account's clock.
-func (a *account) judge(cost, lag int64) HoldState {
-	s := HoldState{}
+func (a *account) judge(s *HoldState, cost, lag int64) {
 	if cost > a.limit.Capacity() {
 		s.Rejected, s.Permanent = true, true
-		return s
+		return
 	}
 	switch a.limit.Kind {
 	case TokenBucket, RequestBucket:
@@ -99,7 +98,6 @@ func (a *account) judge(cost, lag int64) HoldState {
 			s.Rejected, s.Wait = true, time.Second
 		}
 	}
-	return s
 }
 
 // report fills in how much is left, as the account stands.

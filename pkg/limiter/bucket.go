@@ -73,7 +73,7 @@ func (b *bucket) wait(f flow, target int64) time.Duration {
 }
 
 // charge takes an amount in units of cost; a negative one is given back. The level stays between -burst and burst: what
-// does not fit above is lost, what does not fit below is returned as written off.
+// does not fit above is lost, what does not fit below is returned as written off, rounded up to a whole unit of level.
 func (b *bucket) charge(f flow, amount int64) WrittenOff {
 	if amount < 0 {
 		b.level -= amount * f.scale
@@ -88,7 +88,7 @@ func (b *bucket) charge(f flow, amount int64) WrittenOff {
 		b.level -= amount * f.scale
 		return WrittenOff{}
 	}
-	b.level = -f.burst
+	b.level, b.carry = -f.burst, 0
 	return WrittenOff{Tokens: amount - whole}.minus(WrittenOff{Micro: part})
 }
 
@@ -102,7 +102,7 @@ func (b *bucket) clamp(f flow) WrittenOff {
 		return WrittenOff{}
 	}
 	below := -f.burst - b.level
-	b.level = -f.burst
+	b.level, b.carry = -f.burst, 0
 	return WrittenOff{Tokens: below / f.scale, Micro: below % f.scale}
 }
 

@@ -65,7 +65,7 @@ func (l *Limit) windowState(end, used int64, open int32, ledger Ledger) WindowSt
 func (m *Memory) Find(id ID) (Reservation, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.reservations[id]
+	r := m.book.find(&id)
 	if r == nil {
 		return Reservation{}, false
 	}

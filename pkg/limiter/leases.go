@@ -11,6 +11,7 @@ type reservation struct {
 	place    int  // in the leases; -1 once settled
 	released bool // the slots are back already
 	result   Settlement
+	next     *reservation // in the book, with the same hash
 
 	holds []held
 	few   [4]held
@@ -88,23 +89,6 @@ func (h *leases) down(i int) int {
 	}
 	h.put(i, r)
 	return i
-}
-
-// settledRing remembers the latest settled reservations.
-type settledRing struct {
-	ring []*reservation
-	next int
-}
-
-// add remembers r and returns the one that is forgotten for it, or nil.
-func (s *settledRing) add(r *reservation) *reservation {
-	forgotten := s.ring[s.next]
-	s.ring[s.next] = r
-	s.next++
-	if s.next == len(s.ring) {
-		s.next = 0
-	}
-	return forgotten
 }
 
 func deadline(now int64, lease time.Duration) int64 {

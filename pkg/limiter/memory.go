@@ -3,6 +3,7 @@ package limiter
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,7 +16,7 @@ type Options struct {
 	// 24 hours. When half of MaxAccounts is in use, idle accounts are dropped at once.
 	KeepIdle time.Duration
 	// Remember is how many settled reservations are remembered, so that a second settlement can be given the first
-	// result; 0 means 16 384. One that is forgotten is ErrUnknown: it is never settled twice.
+	// result; 0 means 8192. One that is forgotten is ErrUnknown: it is never settled twice.
 	Remember int
 }
 
@@ -33,10 +34,9 @@ type Memory struct {
 	roster   roster
 	swept    int // how far the sweep is in the roster, downwards
 
-	reservations map[ID]*reservation // open ones and those remembered
-	leases       leases
-	settled      settledRing
-	free         []*reservation
+	book   book
+	leases leases
+	free   []*reservation // at most as many as were open at once
 
 	expired    int64
 	duplicates int64
@@ -58,13 +58,12 @@ func New(o Options) *Memory {
 		o.KeepIdle = 24 * time.Hour
 	}
 	if o.Remember <= 0 {
-		o.Remember = 1 << 14
+		o.Remember = 1 << 13
 	}
 	return &Memory{
-		options:      o,
-		accounts:     make(map[string]*account),
-		reservations: make(map[ID]*reservation),
-		settled:      settledRing{ring: make([]*reservation, o.Remember)},
+		options:  o,
+		accounts: make(map[string]*account),
+		book:     newBook(o.Remember),
 	}
 }
 
@@ -76,7 +75,7 @@ func (m *Memory) Reserve(now time.Time, req *Request) (Decision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	lag := m.advance(now)
-	if m.reservations[req.ID] != nil {
+	if m.book.find(&req.ID) != nil {
 		return Decision{}, fmt.Errorf("reserving %v: %w", req.ID, ErrReused)
 	}
 	d, missing := m.judge(req, lag)
@@ -133,18 +132,27 @@ func (m *Memory) advance(now time.Time) (lag int64) {
 // judge asks every account how the whole request is decided, and counts the accounts that do not exist yet. It changes
 // nothing that a later decision could see.
 func (m *Memory) judge(req *Request, lag int64) (d Decision, missing int) {
-	req.found, req.states = req.found[:0], req.states[:0]
+	n := len(req.Holds)
+	if req.owner != m {
+		req.owner, req.found = m, nil
+	}
+	if cap(req.found) < n {
+		req.found = make([]*account, n)
+	}
+	req.found = req.found[:n]
+	req.states = slices.Grow(req.states[:0], n)[:n]
 	d.Admitted = true
 	for i := range req.Holds {
 		h := &req.Holds[i]
-		a := m.find(h.Account)
-		req.found = append(req.found, a)
+		a := m.find(h.Account, req.found[i])
+		req.found[i] = a
 		if a == nil {
 			missing++
 			a = m.untouched(h.Account)
 		}
-		s := a.judge(h.Cost, lag)
-		req.states = append(req.states, s)
+		s := &req.states[i]
+		*s = HoldState{}
+		a.judge(s, h.Cost, lag)
 		if !s.Rejected {
 			continue
 		}
@@ -177,11 +185,14 @@ func (m *Memory) untouched(of Account) *account {
 	return &m.scratch
 }
 
-// find returns an account, brought to the store's clock and under the limit that the request names, or nil.
-func (m *Memory) find(of Account) *account {
-	a := m.accounts[of.Key]
-	if a == nil {
-		return nil
+// find returns an account, brought to the store's clock and under the limit that the request names, or nil. The guess
+// is the account that was found last time, which is often the same: a hot key is not looked up again.
+func (m *Memory) find(of Account, guess *account) *account {
+	a := guess
+	if a == nil || a.slot < 0 || a.key != of.Key {
+		if a = m.accounts[of.Key]; a == nil {
+			return nil
+		}
 	}
 	if a.limit != of.Limit {
 		if !a.fits(of.Limit) {
@@ -196,18 +207,20 @@ func (m *Memory) find(of Account) *account {
 // take makes the reservation of a request that judge has admitted, and brings the states of its holds up to date.
 func (m *Memory) take(req *Request, lag int64) {
 	r := m.newReservation()
-	r.id, r.since, r.deadline, r.prompt = req.ID, m.clock, deadline(m.clock, req.Lease), req.Prompt
+	r.id, r.prompt, r.released = req.ID, req.Prompt, false
+	r.since, r.deadline = m.clock, deadline(m.clock, req.Lease)
 	for i := range req.Holds {
 		h := &req.Holds[i]
 		a := req.found[i]
 		if a == nil {
 			a = m.create(h.Account)
+			req.found[i] = a
 		}
 		mark := a.take(h.Cost)
 		r.holds = append(r.holds, held{account: a, cost: h.Cost, mark: mark})
 		a.report(&req.states[i], lag)
 	}
-	m.reservations[r.id] = r
+	m.book.add(r)
 	m.leases.push(r)
 }
 
@@ -226,7 +239,7 @@ func (m *Memory) newReservation() *reservation {
 	if n := len(m.free); n > 0 {
 		r := m.free[n-1]
 		m.free = m.free[:n-1]
-		*r = reservation{holds: r.holds[:0]}
+		r.holds = r.holds[:0]
 		return r
 	}
 	r := new(reservation)
@@ -239,7 +252,7 @@ func (m *Memory) Extend(now time.Time, id ID, lease time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.advance(now)
-	r := m.reservations[id]
+	r := m.book.find(&id)
 	if r == nil || r.place < 0 {
 		return fmt.Errorf("extending %v: %w", id, ErrUnknown)
 	}
@@ -254,7 +267,7 @@ func (m *Memory) Settle(now time.Time, id ID, actual []int64) (Settlement, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.advance(now)
-	r := m.reservations[id]
+	r := m.book.find(&id)
 	if r == nil {
 		return Settlement{}, fmt.Errorf("settling %v: %w", id, ErrUnknown)
 	}
@@ -299,8 +312,7 @@ func (m *Memory) settle(r *reservation, actual []int64) {
 		results[i] = h.account.settle(h.cost, h.mark, n, m.clock)
 	}
 	m.leases.remove(r)
-	if old := m.settled.add(r); old != nil {
-		delete(m.reservations, old.id)
+	if old := m.book.settled(r); old != nil {
 		m.free = append(m.free, old)
 	}
 }
@@ -310,7 +322,7 @@ func (m *Memory) Release(now time.Time, id ID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.advance(now)
-	r := m.reservations[id]
+	r := m.book.find(&id)
 	if r == nil || r.place < 0 {
 		return fmt.Errorf("releasing the slots of %v: %w", id, ErrUnknown)
 	}

@@ -24,7 +24,7 @@ func (r *roster) add(a *account) {
 	r.n++
 }
 
-// remove puts the last account in the place of a. One who goes over the roster downwards meets every other account at
+// remove puts the last account in the place of a, which gets the slot -1. One who goes over the roster downwards meets every other account at
 // least once all the same.
 func (r *roster) remove(a *account) {
 	r.n--
@@ -32,6 +32,7 @@ func (r *roster) remove(a *account) {
 	r.set(int(a.slot), last)
 	last.slot = a.slot
 	r.set(r.n, nil)
+	a.slot = -1
 	if spare := r.n/pageSize + 2; spare < len(r.pages) {
 		r.pages[spare] = nil
 		r.pages = r.pages[:spare]

@@ -115,7 +115,8 @@ type Request struct {
 	Lease  time.Duration // until the reservation settles itself at its cost
 
 	states []HoldState // memory of Decision.Holds
-	found  []*account  // memory of Reserve
+	owner  *Memory     // of found
+	found  []*account  // the accounts of the last Reserve, a guess at those of the next
 }
 
 // Decision is the answer to a Request.

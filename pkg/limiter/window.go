@@ -44,9 +44,8 @@ func (a *account) roll(now int64) {
 			at = &(*at).older
 		}
 	}
-	a.past = left
-	if left.used == 0 && left.ledger == (Ledger{}) {
-		a.past = left.older
+	if a.past = left; left.open == 0 && left.ledger == (Ledger{}) {
+		a.past = left.older // nothing ever happened in it
 	}
 	a.end, a.level, a.open, a.ledger = windowEnd(a.limit.Period, now), 0, 0, Ledger{}
 }
