@@ -25,7 +25,7 @@ const (
 // some do not strip it.
 const (
 	headerControl = "X-Llmlimit-Mock"
-	headerPass    = "X-Pass-X-Llmlimit-Mock"
+	headerPass    = "X-Pass-X-Llmlimit-Mock" //nolint:gosec // a header name, no credential
 )
 
 // Delimiters of the prompt marker. What lies between has no character that JSON, HTML or a URL would escape.

@@ -121,7 +121,7 @@ func (d *decoder) decode(to reflect.Value, from any, path string) {
 	if from == nil {
 		return // null sets nothing
 	}
-	switch to.Kind() {
+	switch to.Kind() { //nolint:exhaustive // the kinds a plan is made of; any other panics
 	case reflect.Struct:
 		d.object(to, from, path)
 	case reflect.Pointer:
@@ -298,8 +298,8 @@ func fieldByName(in reflect.Value, name string) (reflect.Value, bool) {
 
 func names(t reflect.Type) []string {
 	out := make([]string, 0, t.NumField())
-	for i := range t.NumField() {
-		out = append(out, jsonName(t.Field(i)))
+	for f := range t.Fields() {
+		out = append(out, jsonName(f))
 	}
 	return out
 }

@@ -37,6 +37,12 @@ func (g *gate) release() {
 	}
 }
 
+func (g *gate) isClosed(at string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Contains(g.closed, at)
+}
+
 func (g *gate) waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

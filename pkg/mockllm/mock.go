@@ -1,6 +1,7 @@
 package mockllm
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -88,9 +89,7 @@ func (m *Mock) resetPlans() {
 	defer m.mu.Unlock()
 	m.plan = m.opts.Plan
 	m.plans = make(map[string]Plan, len(m.opts.Plans))
-	for name, p := range m.opts.Plans {
-		m.plans[name] = p
-	}
+	maps.Copy(m.plans, m.opts.Plans)
 }
 
 func (m *Mock) resetQueues() {
@@ -123,9 +122,7 @@ func (m *Mock) DropPlan(id string) {
 // [Options.Plan].
 func (m *Mock) SetPlans(plans map[string]Plan) {
 	fresh := make(map[string]Plan, len(plans))
-	for name, p := range plans {
-		fresh[name] = p
-	}
+	maps.Copy(fresh, plans)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.plans = fresh

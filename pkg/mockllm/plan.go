@@ -108,11 +108,11 @@ type After struct {
 	MS          *int64 `json:"ms,omitempty" yaml:"ms,omitempty"`                     // milliseconds after the headers
 }
 
-// Tokens is a count that may be drawn, Delay a duration that may be drawn.
-type (
-	Tokens = Dist[int64]
-	Delay  = Dist[Duration]
-)
+// Tokens is a count that may be drawn.
+type Tokens = Dist[int64]
+
+// Delay is a duration that may be drawn.
+type Delay = Dist[Duration]
 
 // Raw is JSON text that is written as it is. In YAML and JSON a string holds the text; anything else is encoded.
 type Raw string
