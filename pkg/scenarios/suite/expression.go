@@ -101,7 +101,7 @@ func (t *TargetView) values() map[string]any {
 	}
 	limits := make(map[string]any, len(t.Limits))
 	for name, limit := range t.Limits {
-		limits[name] = limit
+		limits[name] = &limit
 	}
 	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits}
 }
@@ -183,7 +183,7 @@ func (v *visitor) refuse(n ast.Node, why string) {
 func (e *Expression) problem(err error, rewritten rewriting, types *cellTypes) error {
 	var where *file.Error
 	if !errors.As(err, &where) {
-		return &expressionError{message: err.Error()}
+		return &expressionError{message: runError(err).Error()}
 	}
 	out := &expressionError{message: where.Message, at: rewritten.origin(where.From)}
 	out.message, out.nearest = types.inOurWords(where.Message, e.Source, out.at)

@@ -183,7 +183,7 @@ func (s *Suite) checkStepIDs(r *reporter, c *Scenario) {
 			return
 		}
 		if !stepIDPattern.MatchString(id.text) {
-			r.report(Problem{Pos: id.pos, Message: fmt.Sprintf("%q is not the id of a step", id.text), Expected: "a letter, then letters, digits and _", Anchor: "steps"})
+			r.report(Problem{Pos: id.pos, Message: fmt.Sprintf("%q is not the id of a step", id.text), Expected: "a letter, then letters, digits, _ and -", Anchor: "steps"})
 		}
 		if first, twice := seen[id.text]; twice {
 			r.report(Problem{Pos: id.pos, Message: fmt.Sprintf("the step id %q is given twice; first on line %d", id.text, first.Line), Anchor: "steps"})
@@ -193,8 +193,8 @@ func (s *Suite) checkStepIDs(r *reporter, c *Scenario) {
 	})
 }
 
-// stepIDPattern: an id is reached as steps.ID, so it is a word of expressions.
-var stepIDPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+// stepIDPattern: an id is reached as steps.ID, or steps["ID"] if it has a dash.
+var stepIDPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // walkSteps visits every step of a list, those of parallel branches too.
 func walkSteps(list *node, visit func(*node)) {

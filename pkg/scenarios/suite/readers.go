@@ -419,6 +419,10 @@ func readMatrix(d *decoder, n *node, v reflect.Value) {
 // readTexts reads headers and queries: any scalar is text, as it will be on the
 // wire.
 func readTexts(d *decoder, n *node, v reflect.Value) {
+	if n.kind == scalarNode && open(n) {
+		d.open = true
+		return
+	}
 	if n.kind != mapNode {
 		d.fail(n, reflect.TypeFor[Request](), "found "+describe(n), "a mapping of names to texts", "")
 		return

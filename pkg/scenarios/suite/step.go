@@ -126,6 +126,14 @@ type Eventually struct {
 	Unless *Expression   `json:"unless,omitempty"` // true: give up early
 }
 
+// Interval is the pause between two attempts.
+func (e *Eventually) Interval() time.Duration {
+	if e.Every > 0 {
+		return e.Every
+	}
+	return e.Within / 40
+}
+
 // Wait sleeps.
 type Wait struct {
 	For   time.Duration `json:"for,omitempty"`

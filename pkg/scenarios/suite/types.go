@@ -23,13 +23,19 @@ type cellTypes struct {
 	cached       types.Map
 }
 
+// newCellTypes gives the types of a cell. Limits that are nil may have any name:
+// they are in rules that only target and judge read.
 func newCellTypes(vars, matrix map[string]any, limits []string, stepIDs []string, used map[string]bool) *cellTypes {
 	t := &cellTypes{vars: typesOf(vars), matrix: typesOf(matrix), save: types.Map{}, steps: types.Map{}, limits: types.Map{}, used: used}
 	for _, id := range stepIDs {
 		t.steps[id] = types.TypeOf(&StepResult{})
 	}
+	// A pointer on purpose: the library loses the fields of a struct that is a value of a nested map.
+	if limits == nil {
+		t.limits[types.Extra] = types.TypeOf(&LimitView{})
+	}
 	for _, name := range limits {
-		t.limits[name] = types.TypeOf(LimitView{})
+		t.limits[name] = types.TypeOf(&LimitView{})
 	}
 	return t
 }
