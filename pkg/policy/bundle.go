@@ -50,6 +50,7 @@ type compiledPolicy struct {
 	shadow   bool
 	rules    []*Rule
 	fallback *Rule
+	holds    int // the most that a request can need
 	loop     loop
 	breaker  breaker
 }

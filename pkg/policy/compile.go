@@ -136,6 +136,12 @@ func (c *compiler) rules(p *compiledPolicy, specs []ruleSpec, fallback value[rul
 			p.fallback = c.rule(p.id, &spec, used)
 		})
 	}
+	for _, r := range p.rules {
+		p.holds += len(r.Limits)
+	}
+	if p.fallback != nil {
+		p.holds = max(p.holds, len(p.fallback.Limits))
+	}
 }
 
 // selector compiles a selector, and finds out whether it can match.

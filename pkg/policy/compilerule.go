@@ -24,6 +24,9 @@ const (
 
 // rule compiles one rule, or returns nil after problems.
 func (c *compiler) rule(policy string, spec *ruleSpec, used map[string]bool) *Rule {
+	if !isObject(spec.at) {
+		return nil // the reader has said so
+	}
 	if !spec.named {
 		c.problem(spec.at, `field "name" is missing`, "")
 	} else if spec.name.given() && used[spec.name.V] {

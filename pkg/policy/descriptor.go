@@ -75,7 +75,7 @@ const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 // nearestDescriptor is the known descriptor, or kind of one, that the text is most likely a slip of.
 func nearestDescriptor(text string) string {
-	if near := nearest(text, append(slices.Sorted(maps.Keys(words)), trustable...)); near != "" {
+	if near := nearest(text, append(slices.Sorted(maps.Keys(words)), trustable...)); near != "" && near != text {
 		return near
 	}
 	kind, name, _ := strings.Cut(text, ":")
@@ -162,18 +162,14 @@ func joined(values []string) string {
 // as the sender is trusted. What stands further left was written by somebody whom nobody vouches for.
 func (b *Bundle) clientAddress(s *Subject) string {
 	addr := s.Peer.Unmap().WithZone("")
-	hops := s.Header["X-Forwarded-For"]
-	for i := len(hops) - 1; i >= 0 && b.trusted(addr); i-- {
-		rest, last, more := hops[i], "", true
-		for more && b.trusted(addr) {
-			if rest, last, more = cutLast(rest); strings.TrimSpace(last) == "" {
-				continue
+	if b.trusted(addr) {
+		hops := strings.Split(strings.Join(s.Header["X-Forwarded-For"], ","), ",")
+		for i := len(hops) - 1; i >= 0 && b.trusted(addr); i-- {
+			next, ok := parseHop(hops[i])
+			if !ok {
+				break
 			}
-			next, err := netip.ParseAddr(strings.Trim(last, " \t[]"))
-			if err != nil {
-				return addr.String()
-			}
-			addr = next.Unmap().WithZone("")
+			addr = next
 		}
 	}
 	if !addr.IsValid() {
@@ -182,13 +178,18 @@ func (b *Bundle) clientAddress(s *Subject) string {
 	return addr.String()
 }
 
-// cutLast cuts the last entry off a comma-separated list.
-func cutLast(list string) (rest, last string, more bool) {
-	i := strings.LastIndexByte(list, ',')
-	if i < 0 {
-		return "", list, false
+// parseHop reads an address as proxies write it: some add the port, some put brackets around IPv6.
+func parseHop(text string) (netip.Addr, bool) {
+	text = strings.Trim(text, " \t")
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	if err != nil {
+		with, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		addr = with.Addr()
 	}
-	return list[:i], list[i+1:], true
+	return addr.Unmap().WithZone(""), true
 }
 
 func (b *Bundle) trusted(addr netip.Addr) bool {

@@ -14,21 +14,21 @@ import (
 var now = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // parse reads a bundle that must be valid.
-func parse(t testing.TB, text string) *policy.Bundle {
-	t.Helper()
+func parse(tb testing.TB, text string) *policy.Bundle {
+	tb.Helper()
 	b, err := policy.Parse("policy.yaml", []byte(text), policy.Options{Now: now})
 	if err != nil {
-		t.Fatalf("parsing:\n%v", err)
+		tb.Fatalf("parsing:\n%v", err)
 	}
 	return b
 }
 
 // rules reads a list of rules that must be valid.
-func rules(t testing.TB, text string) *policy.Bundle {
-	t.Helper()
+func rules(tb testing.TB, text string) *policy.Bundle {
+	tb.Helper()
 	b, err := policy.ParseRules(policy.Source{File: "suite.yaml", Data: []byte(text)}, policy.Options{Now: now})
 	if err != nil {
-		t.Fatalf("parsing:\n%v", err)
+		tb.Fatalf("parsing:\n%v", err)
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -255,10 +256,8 @@ func (r *reader) costSource(n ast.Node, words ...string) value[string] {
 	if !v.given() {
 		return v
 	}
-	for _, w := range words {
-		if v.V == w {
-			return v
-		}
+	if slices.Contains(words, v.V) {
+		return v
 	}
 	if d, err := parseDescriptor(v.V, nil); err != nil || d.source != fromHeader && d.source != fromQuery {
 		known := append([]string{}, words...)

@@ -16,7 +16,9 @@ const (
 )
 
 // algorithms are the algorithms by the name that a bundle gives them.
-var algorithms = [...]string{TokenBucketLLM: "token_bucket_llm", TokenBucket: "token_bucket", CostBased: "cost_based", Concurrency: "concurrency"}
+var algorithms = [...]string{ //nolint:gosec // names of algorithms, no credentials
+	TokenBucketLLM: "token_bucket_llm", TokenBucket: "token_bucket", CostBased: "cost_based", Concurrency: "concurrency",
+}
 
 // String returns the name that a bundle gives the algorithm.
 func (a Algorithm) String() string { return algorithms[a] }
@@ -114,13 +116,17 @@ func (b *Bound) Actual(hold limiter.Hold, usage limiter.Classes) int64 {
 }
 
 // Observed is what a hold of the rule costs by what was seen: the prompt estimate and a token for every four bytes of content.
-// Weighted rules price it as admission does, by the dearest class on either side.
+// Weighted rules price it as admission does, by the dearest class on either side. A response that could not be read, below 0 bytes,
+// shows nothing: 0.
 func (b *Bound) Observed(hold limiter.Hold, contentBytes int64) int64 {
-	if b.Rule.Tokens == nil {
+	switch {
+	case b.Rule.Tokens == nil:
 		return hold.Cost
+	case contentBytes < 0:
+		return 0
 	}
 	return limiter.Cost(limiter.Ask{
-		Prompt: b.Prompt, Output: (max(contentBytes, 0) + 3) / 4, Declared: true, N: 1, Weights: b.Rule.Tokens.Weights,
+		Prompt: b.Prompt, Output: contentBytes/4 + min(contentBytes%4, 1), Declared: true, N: 1, Weights: b.Rule.Tokens.Weights,
 	})
 }
 
