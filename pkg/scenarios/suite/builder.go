@@ -349,7 +349,7 @@ func (s *Step) compile(types *cellTypes, report func(Problem)) *cellTypes {
 	s.binding.types = types
 	after := types
 	one := func(e *Expression, with *cellTypes, condition bool) {
-		if e == nil || strings.Contains(e.Source, "${") {
+		if e == nil || e.Source == "" || strings.Contains(e.Source, "${") {
 			return
 		}
 		err := e.compile(with, condition)
@@ -366,6 +366,7 @@ func (s *Step) compile(types *cellTypes, report func(Problem)) *cellTypes {
 		report(problem)
 	}
 	one(s.If, types, true)
+	s.checkReached(report)
 	if s.Drain != nil {
 		one(s.Drain.Until, types, true)
 	}
@@ -385,6 +386,16 @@ func (s *Step) compile(types *cellTypes, report func(Problem)) *cellTypes {
 		one(e, after, true)
 	}
 	return after
+}
+
+// checkReached finds a step whose condition can never hold.
+func (s *Step) checkReached(report func(Problem)) {
+	if s.If == nil || s.If.program == nil || len(s.If.names) > 0 {
+		return
+	}
+	if value, err := s.If.Eval(Environment{}); err == nil && value == false {
+		report(Problem{Pos: s.If.Pos, Width: utf8.RuneCountInString(s.If.Source), Message: "this step is never reached: its condition is always false", Anchor: "steps"})
+	}
 }
 
 // checkScope finds totals of a verb that the step does not have.

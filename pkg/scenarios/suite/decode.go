@@ -14,15 +14,16 @@ import (
 // jsonschema tags the allowed words and least numbers. It reports everything
 // that is wrong and goes on.
 type decoder struct {
-	report func(Problem)
-	lines  []string // to cut opaque pieces out of the file
-	file   string
-	open   bool // a field waits for ${…}: its value is not to be trusted yet
-	table  map[reflect.Type]func(*decoder, *node, reflect.Value)
+	report  func(Problem)
+	lines   []string // to cut opaque pieces out of the file
+	file    string
+	open    bool   // a field waits for ${…}: its value is not to be trusted yet
+	section string // of the docs, for what stands here
+	table   map[reflect.Type]func(*decoder, *node, reflect.Value)
 }
 
 func newDecoder(file string, lines []string, report func(Problem)) *decoder {
-	return &decoder{report: report, file: file, lines: lines, table: readerTable()}
+	return &decoder{report: report, file: file, lines: lines, section: "shape", table: readerTable()}
 }
 
 // anchors are the sections of the docs page that explain a struct.
@@ -44,17 +45,16 @@ func (d *decoder) fail(n *node, t reflect.Type, message, expected, near string) 
 			width += 2
 		}
 	}
-	d.report(Problem{Pos: n.pos, Width: width, Message: message, Expected: expected, Nearest: near, Anchor: anchorOf(t)})
+	d.report(Problem{Pos: n.pos, Width: width, Message: message, Expected: expected, Nearest: near, Anchor: d.sectionOf(t)})
 }
 
-func anchorOf(t reflect.Type) string {
-	if t == nil {
-		return "shape"
+// sectionOf is where a type is explained, else the part of the file that is
+// being read.
+func (d *decoder) sectionOf(t reflect.Type) string {
+	if t != nil && anchors[t.Name()] != "" {
+		return anchors[t.Name()]
 	}
-	if anchor := anchors[t.Name()]; anchor != "" {
-		return anchor
-	}
-	return "shape"
+	return d.section
 }
 
 // decode fills v, which is addressable, from n.
@@ -104,6 +104,9 @@ func (d *decoder) decode(n *node, v reflect.Value, rules string) {
 // structure reads a mapping into a struct.
 func (d *decoder) structure(n *node, v reflect.Value) {
 	t := v.Type()
+	outer := d.section
+	d.section = d.sectionOf(t)
+	defer func() { d.section = outer }()
 	if pos := v.FieldByName("Pos"); pos.IsValid() {
 		pos.Set(reflect.ValueOf(n.pos))
 	}
@@ -119,7 +122,7 @@ func (d *decoder) structure(n *node, v reflect.Value) {
 		if !ok {
 			d.report(Problem{
 				Pos: f.pos, Width: utf8.RuneCountInString(f.key), Message: fmt.Sprintf("unknown key %q in %s", f.key, nounOf(t)),
-				Expected: orList(keysOf(t)), Nearest: nearest(f.key, keysOf(t)), Anchor: anchorOf(t),
+				Expected: orList(keysOf(t)), Nearest: nearest(f.key, keysOf(t)), Anchor: d.section,
 			})
 			continue
 		}
@@ -128,7 +131,7 @@ func (d *decoder) structure(n *node, v reflect.Value) {
 	for i := range t.NumField() {
 		key, required := keyOf(t.Field(i))
 		if required && n.get(key) == nil {
-			d.report(Problem{Pos: n.pos, Message: fmt.Sprintf("%s without %q", nounOf(t), key), Expected: fmt.Sprintf("the key %q", key), Anchor: anchorOf(t)})
+			d.report(Problem{Pos: n.pos, Message: fmt.Sprintf("%s without %q", nounOf(t), key), Expected: fmt.Sprintf("the key %q", key), Anchor: d.section})
 		}
 	}
 }

@@ -126,6 +126,9 @@ func (e *Expression) compile(types *cellTypes, condition bool) error {
 	}
 	seen := &visitor{}
 	ast.Walk(&tree.Node, seen)
+	for _, name := range seen.vars {
+		types.used[name] = true
+	}
 	if seen.refused != "" {
 		return &expressionError{message: seen.refused, at: rewritten.origin(seen.at)}
 	}
@@ -136,9 +139,6 @@ func (e *Expression) compile(types *cellTypes, condition bool) error {
 	}
 	if kind := program.Node().Type(); condition && kind != nil && kind.Kind().String() != "bool" && kind.Kind().String() != "interface" {
 		return &expressionError{message: fmt.Sprintf("%q is a %s, not a condition", e.Source, typeName(kind))}
-	}
-	for _, name := range seen.vars {
-		types.used[name] = true
 	}
 	e.program, e.names, e.types = program, seen.names, types
 	return nil

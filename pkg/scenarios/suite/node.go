@@ -202,14 +202,24 @@ func (r *reader) node(n ast.Node, depth int) *node {
 		return &node{pos: r.pos(n.Start), text: n.Value.Value, quoted: true, block: true}
 	case *ast.NullNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return &node{pos: r.pos(n.GetToken()), text: strings.TrimSpace(n.GetToken().Value)}
+	case *ast.AnchorNode:
+		r.refuse(n)
+		return r.node(n.Value, depth+1)
+	case *ast.TagNode:
+		r.refuse(n)
+		return r.node(n.Value, depth+1)
 	case nil:
 		return &node{pos: Pos{File: r.file, Line: 1, Column: 1}}
 	}
+	r.refuse(n)
+	return &node{pos: r.pos(n.GetToken())}
+}
+
+func (r *reader) refuse(n ast.Node) {
 	r.report(Problem{
 		Pos: r.pos(n.GetToken()), Message: "anchors, aliases, merge keys and tags are not part of the language",
 		Expected: "vars for values, `use` for steps", Anchor: "shape",
 	})
-	return &node{pos: r.pos(n.GetToken())}
 }
 
 func (r *reader) mapping(n *ast.MappingNode, depth int) *node {

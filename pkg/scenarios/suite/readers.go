@@ -169,7 +169,7 @@ func readMatcherPointer(d *decoder, n *node, v reflect.Value) {
 
 func readExpression(d *decoder, n *node, v reflect.Value) {
 	if n.kind == mapNode {
-		d.fail(n, reflect.TypeFor[Expression](), "found a mapping", "an expression; one that contains `: ` has to be quoted", "")
+		d.fail(n, reflect.TypeFor[Expression](), "found a mapping", "an expression; text with `: ` in it has to be quoted, and there is no ternary (? :)", "")
 		return
 	}
 	if n.kind != scalarNode || n.null() {
@@ -479,7 +479,7 @@ func (d *decoder) checkStep(n *node, s *Step) {
 	if s.Reload != nil && (s.Reload.Rules == nil) == (s.Reload.Policy == "") {
 		d.fail(n.at("reload"), t, "a reload names either rules or policy", "rules in place, or policy: FILE", "")
 	}
-	if s.Wait != nil && n.get("wait").get("for") == nil && s.Wait.Until == nil {
+	if wait := n.get("wait"); s.Wait != nil && wait.kind == mapNode && len(wait.fields) == 0 {
 		d.fail(n.at("wait"), t, "a wait without an end", "for: 5ms, or until: an instant", "")
 	}
 	for _, branch := range s.Parallel {

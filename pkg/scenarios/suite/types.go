@@ -119,6 +119,7 @@ var (
 	unknownField = regexp.MustCompile(`^(?:unknown field|type \S+ has no field) (\S+)$|^type (\S+) has no field (\S+)$`)
 	unknownName  = regexp.MustCompile(`^unknown name (\S+)$`)
 	ownerBefore  = regexp.MustCompile(`([a-z_]+)(\[[^\]]*\])?\??\.$`)
+	mismatch     = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (\S+) and (\S+)\)$`)
 	goType       = regexp.MustCompile(`\*?suite\.([A-Z][A-Za-z]*)`)
 )
 
@@ -137,9 +138,28 @@ func (t *cellTypes) inOurWords(message, source string, at int) (words, near stri
 		}
 		return fmt.Sprintf("%s has no %q", owner, name), nearest(name, known)
 	}
+	if message == "unexpected token EOF" {
+		return "the expression ends too early", ""
+	}
+	if parts := mismatch.FindStringSubmatch(message); parts != nil {
+		return fmt.Sprintf("%s does not go between a %s and a %s", parts[1], inWords(parts[2]), inWords(parts[3])), ""
+	}
 	return goType.ReplaceAllStringFunc(strings.ReplaceAll(message, "time.Duration", "duration"), func(name string) string {
 		return strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(name, "*"), "suite."))
 	}), ""
+}
+
+// inWords names a Go type of a message as [typeName] does.
+func inWords(name string) string {
+	switch name = strings.TrimPrefix(name, "*"); {
+	case name == "time.Duration":
+		return "duration"
+	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "float"):
+		return "number"
+	case name == "string":
+		return "text"
+	}
+	return strings.ToLower(strings.TrimPrefix(name, "suite."))
 }
 
 func before(source string, at int) string {
