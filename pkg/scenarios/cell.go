@@ -1,0 +1,277 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/llmlimit/llmlimit/internal/memnet"
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// world is everything that one cell has of its own: network, mock, target, client,
+// clock and what was seen. It lives for one call of runCell. In virtual time all
+// of it is made inside the bubble.
+type world struct {
+	suite  *PlannedSuite
+	cell   *suite.Cell
+	o      *Options
+	secret func(string) string // masks secrets
+	report func(LoadProgress)
+
+	net      Net
+	mock     *mockllm.Mock
+	standard mockllm.Plan // the mock's answer to whoever says nothing else
+	conn     Conn
+	client   *client.Client
+	start    time.Time
+	turn     chan struct{} // holds one token: who may wait for the bubble
+
+	mu       sync.Mutex // guards what follows
+	rng      *rand.Rand
+	sent     []*sentRequest
+	steps    map[string]*suite.StepResult
+	saved    map[string]any
+	counter  int
+	rules    []*judge.Rules // as at the start, then after each reload
+	reloaded []time.Time
+	baseline metrics
+	result   *ScenarioResult
+}
+
+// runCell runs one cell from an empty world to its judgement. report hears of
+// loads. It never fails: what goes wrong is in the result.
+func runCell(ctx context.Context, s *PlannedSuite, cell *suite.Cell, o *Options, report func(LoadProgress)) *ScenarioResult {
+	w := &world{
+		suite: s, cell: cell, o: o, report: report,
+		secret: masker(s.Program.Secrets),
+		turn:   make(chan struct{}, 1),
+		rng:    rand.New(rand.NewPCG(cell.Seed, 0x5ce7a710)), //nolint:gosec // reproducible on purpose
+		steps:  map[string]*suite.StepResult{},
+		saved:  map[string]any{},
+		result: describe(s, cell, rerunArguments(o)),
+	}
+	w.turn <- struct{}{}
+	if cell.Skip != "" {
+		w.result.Outcome, w.result.Reason = Skip, cell.Skip
+		return w.result
+	}
+	if cell.Virtual {
+		time.Sleep(time.Until(cell.Start))
+	}
+	w.start = time.Now()
+	w.result.Start = w.start.UTC()
+	if cell.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cell.Timeout)
+		defer cancel()
+	}
+	w.live(ctx)
+	w.result.Elapsed = time.Since(w.start)
+	w.verdict()
+	return w.result
+}
+
+// live opens the world, runs the steps, judges and closes the world.
+func (w *world) live(ctx context.Context) {
+	shut, err := w.open(ctx)
+	defer func() {
+		if err := shut(); err != nil {
+			w.fault(fmt.Errorf("closing: %w", err))
+		}
+	}()
+	if err != nil {
+		w.fault(err)
+		return
+	}
+	if missing := w.cell.Missing(w.conn.Capabilities()); missing != "" {
+		w.result.Outcome, w.result.Reason = Skip, "the target cannot: "+missing
+		return
+	}
+	if err := w.firstScrape(ctx); err != nil {
+		w.fault(err)
+		return
+	}
+	w.result.Steps = newLane(w).run(ctx, w.cell.Steps)
+	w.judge(ctx)
+}
+
+// fault makes the cell an error: something of ours, or of its surroundings.
+func (w *world) fault(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.result.Outcome = Error
+	if w.result.Reason == "" {
+		w.result.Reason = w.secret(err.Error())
+	}
+}
+
+// open makes network, mock, target and client. shut is never nil and closes what
+// was opened, in the reverse order.
+func (w *world) open(ctx context.Context) (shut func() error, err error) {
+	var closers []func() error
+	shut = func() error {
+		var errs []error
+		for i := len(closers) - 1; i >= 0; i-- {
+			errs = append(errs, closers[i]())
+		}
+		return errors.Join(errs...)
+	}
+	w.net = &loopback{}
+	if w.cell.Virtual {
+		w.net = &memnet.Network{}
+	}
+	backend, closeMock, err := w.openMock(ctx)
+	if err != nil {
+		return shut, err
+	}
+	closers = append(closers, closeMock)
+
+	w.conn, err = w.openTarget(ctx, backend)
+	if err != nil {
+		return shut, fmt.Errorf("starting the target: %w", err)
+	}
+	closers = append(closers, func() error {
+		// It may take its time to settle what is open, but not for ever.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if err := w.conn.Close(ctx); err != nil {
+			return fmt.Errorf("stopping the target: %w", err)
+		}
+		return nil
+	})
+
+	tlsConfig, err := w.tlsConfig()
+	if err != nil {
+		return shut, err
+	}
+	w.client = client.New(w.net.DialContext, tlsConfig, w.proxy())
+	closers = append(closers, func() error { w.client.Close(); return nil })
+	return shut, nil
+}
+
+// journalSize holds every request of a long load.
+const journalSize = 1 << 20
+
+// openMock starts the mock and gives its base URL for the target.
+func (w *world) openMock(ctx context.Context) (backend string, shut func() error, err error) {
+	opts := mockllm.Options{Seed: w.cell.Seed, JournalSize: journalSize, KeepSent: 1 << 20, Admin: true}
+	listen, advertise := "127.0.0.1:0", ""
+	if m := w.cell.Mock; m != nil {
+		if m.Plan != nil {
+			opts.Plan = w.plan(m.Plan, "default")
+		}
+		opts.Plans = map[string]mockllm.Plan{}
+		for name, p := range m.Plans {
+			opts.Plans[name] = w.plan(p, name)
+		}
+		if m.Listen != "" && !w.cell.Virtual {
+			listen = m.Listen
+		}
+		advertise = m.Advertise
+	}
+	if w.o.MockListen != "" && !w.cell.Virtual {
+		listen = w.o.MockListen
+	}
+	if w.o.MockAdvertise != "" {
+		advertise = w.o.MockAdvertise
+	}
+	w.standard = opts.Plan
+	w.mock = mockllm.New(opts)
+	l, err := w.net.Listen(listen)
+	if err != nil {
+		return "", nil, fmt.Errorf("starting the mock: %w", err)
+	}
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- w.mock.Serve(serving, l) }()
+	if advertise == "" || w.cell.Virtual {
+		advertise = "http://" + l.Addr().String()
+	}
+	return advertise, func() error {
+		w.mock.Release()
+		cancel()
+		if err := <-done; err != nil {
+			return fmt.Errorf("stopping the mock: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+func (w *world) openTarget(ctx context.Context, backend string) (Conn, error) {
+	t := w.cell.Target
+	if t == nil || t.Serve == nil && t.URL == "" {
+		return nil, errors.New("the suite names no target: neither target.serve nor target.url, and no --target was given")
+	}
+	if t.URL != "" {
+		w.readRules(nil)
+		return newExternal(t), nil
+	}
+	if w.o.Target == nil {
+		return nil, errors.New("no in-process target is at hand")
+	}
+	spec := w.suite.policySpec(t.Serve.Rules, t.Serve.Policy)
+	w.readRules(&spec)
+	return w.o.Target.Start(ctx, w.complete(spec, backend))
+}
+
+// complete adds to a policy what every spec of this cell has.
+func (w *world) complete(spec TargetSpec, backend string) TargetSpec {
+	spec.Backend, spec.Faults, spec.Net, spec.Seed = backend, w.o.Faults, w.net, w.cell.Seed
+	return spec
+}
+
+// settled waits until everything that is due at this instant has happened: the
+// target has settled what ended, the mock has written its journal. Outside
+// virtual time nobody can know that, and checks have to use eventually.
+func (w *world) settled() {
+	if !w.cell.Virtual {
+		return
+	}
+	<-w.turn // one at a time, and waiting for the turn is itself durable
+	synctest.Wait()
+	w.turn <- struct{}{}
+}
+
+// offset draws a distinct few nanoseconds for each of n things that are due at the
+// same instant, so that their order is the seed's and not the scheduler's.
+func (w *world) offsets(n int) []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	order := w.rng.Perm(n)
+	offsets := make([]time.Duration, n)
+	for i, place := range order {
+		offsets[i] = time.Duration(place + 1)
+	}
+	return offsets
+}
+
+// since is an instant as the result gives it.
+func (w *world) since(at time.Time) time.Duration {
+	if at.IsZero() {
+		return -1
+	}
+	return at.Sub(w.start)
+}
+
+// pause sleeps unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

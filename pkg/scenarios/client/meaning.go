@@ -1,0 +1,197 @@
+package client
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tidwall/gjson"
+	"github.com/tmaxmax/go-sse"
+)
+
+// contentPaths are where the dialects put a piece of the answer in an event.
+var contentPaths = []string{
+	"choices.0.delta.content",           // chat completions
+	"choices.0.delta.reasoning_content", // and those who reason aloud
+	"choices.0.delta.tool_calls.0",      //
+	"choices.0.text",                    // completions
+	"delta.text",                        // Anthropic
+	"delta.thinking",                    //
+	"delta.partial_json",                //
+	"candidates.0.content.parts.0.text", // Gemini
+	"contentBlockDelta.delta.text",      // Bedrock
+}
+
+// carriesContent tells whether an event holds a piece of the answer, and not only
+// a role, a ping or the usage.
+func carriesContent(data string) bool {
+	if !gjson.Valid(data) {
+		return false
+	}
+	event := gjson.Parse(data)
+	for _, path := range contentPaths {
+		if v := event.Get(path); v.Exists() && v.Type != gjson.Null && v.String() != "" {
+			return true
+		}
+	}
+	// Responses: the piece is a string under "delta" of an event that says so.
+	return strings.HasSuffix(event.Get("type").String(), ".delta") && event.Get("delta").String() != ""
+}
+
+// Usage is a count of tokens as the client was told.
+type Usage struct{ In, Out, Total int64 }
+
+// usageForms are the shapes in which the dialects tell usage. The first whose
+// object is there counts.
+var usageForms = []struct {
+	object         string
+	in, out, total []string // fields that add up
+}{
+	{"usageMetadata", []string{"promptTokenCount"}, []string{"candidatesTokenCount", "thoughtsTokenCount"}, []string{"totalTokenCount"}},
+	{"usage", []string{"prompt_tokens"}, []string{"completion_tokens"}, []string{"total_tokens"}},
+	{"usage", []string{"inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"}, []string{"outputTokens"}, []string{"totalTokens"}},
+	{"usage", []string{"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"}, []string{"output_tokens"}, []string{"total_tokens"}},
+	{"response.usage", []string{"input_tokens"}, []string{"output_tokens"}, []string{"total_tokens"}},
+	{"message.usage", []string{"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"}, []string{"output_tokens"}, nil},
+	{"x_groq.usage", []string{"prompt_tokens"}, []string{"completion_tokens"}, []string{"total_tokens"}},
+	{"metadata.usage", []string{"inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"}, []string{"outputTokens"}, []string{"totalTokens"}},
+}
+
+// readUsage reads the usage in one JSON value. JSON that is cut is not read at all:
+// half a number is a wrong number.
+func readUsage(text string) (u Usage, ok bool) {
+	if !gjson.Valid(text) {
+		return Usage{}, false
+	}
+	value := gjson.Parse(text)
+	if value.IsArray() { // Gemini without alt=sse: the last element that tells usage counts
+		value.ForEach(func(_, item gjson.Result) bool {
+			if v, found := readUsage(item.Raw); found {
+				u, ok = v, true
+			}
+			return true
+		})
+		return u, ok
+	}
+	for _, form := range usageForms {
+		object := value.Get(form.object)
+		if !object.IsObject() {
+			continue
+		}
+		in, hasIn := sum(object, form.in)
+		out, hasOut := sum(object, form.out)
+		total, hasTotal := sum(object, form.total)
+		if !hasIn && !hasOut && !hasTotal {
+			continue
+		}
+		return Usage{In: in, Out: out, Total: max(total, in+out)}, true
+	}
+	return Usage{}, false
+}
+
+func sum(object gjson.Result, fields []string) (total int64, found bool) {
+	for _, field := range fields {
+		if v := object.Get(field); v.Type == gjson.Number {
+			total += v.Int()
+			found = true
+		}
+	}
+	return total, found
+}
+
+// Usage is what the response told its client; nil if nothing. In a stream the last
+// word counts, except that Anthropic's two halves are put together.
+func (x *Exchange) Usage() *Usage {
+	if len(x.Events) == 0 {
+		if u, ok := readUsage(string(x.Body)); ok {
+			return &u
+		}
+		return nil
+	}
+	var told *Usage
+	for _, event := range x.Events {
+		u, ok := readUsage(event.Data)
+		if !ok {
+			continue
+		}
+		if told != nil && gjson.Get(event.Data, "type").String() == "message_delta" {
+			u.In, u.Out = max(u.In, told.In), max(u.Out, told.Out)
+			u.Total = u.In + u.Out
+		}
+		told = &u
+	}
+	return told
+}
+
+// Reason is the code of an error, else its type, as the body says it in its
+// dialect. It is empty for a response that is no error.
+func (x *Exchange) Reason() string {
+	if x.Status < 400 || !gjson.ValidBytes(x.Body) {
+		return ""
+	}
+	for _, path := range []string{"error.code", "error.type", "error.status", "code", "__type"} {
+		if v := gjson.GetBytes(x.Body, path); v.Type == gjson.String && v.Str != "" {
+			return v.Str
+		}
+	}
+	return ""
+}
+
+// ContentBytes is how many bytes of text, reasoning and tool arguments an answer
+// holds, whole or as a stream, as far as it can be read.
+func ContentBytes(body []byte, contentType string) int64 {
+	if !strings.HasPrefix(contentType, "text/event-stream") {
+		return textOf(string(body))
+	}
+	var total int64
+	for event, err := range sse.Read(bytes.NewReader(body), &sse.ReadConfig{MaxEventSize: maxEvent}) {
+		if err != nil {
+			break
+		}
+		total += textOf(event.Data)
+	}
+	return total
+}
+
+// textPaths are where the dialects put text, reasoning and arguments, in whole
+// answers and in events.
+var textPaths = []string{
+	"choices.#.message.content", "choices.#.message.reasoning_content", "choices.#.message.reasoning", "choices.#.message.refusal",
+	"choices.#.message.tool_calls.#.function.arguments", "choices.#.message.function_call.arguments",
+	"choices.#.delta.content", "choices.#.delta.reasoning_content", "choices.#.delta.reasoning", "choices.#.delta.refusal",
+	"choices.#.delta.tool_calls.#.function.arguments", "choices.#.delta.function_call.arguments",
+	"choices.#.text",
+	"content.#.text", "content.#.thinking", "delta.text", "delta.thinking", "delta.partial_json",
+	"output.#.content.#.text", "output.#.arguments",
+	"candidates.#.content.parts.#.text",
+	"output.message.content.#.text", "contentBlockDelta.delta.text",
+}
+
+func textOf(value string) int64 {
+	if !gjson.Valid(value) {
+		return 0
+	}
+	parsed := gjson.Parse(value)
+	var total int64
+	for _, path := range textPaths {
+		total += stringBytes(parsed.Get(path))
+	}
+	if strings.HasSuffix(parsed.Get("type").String(), ".delta") {
+		total += stringBytes(parsed.Get("delta"))
+	}
+	return total
+}
+
+func stringBytes(v gjson.Result) int64 {
+	switch {
+	case v.Type == gjson.String:
+		return int64(len(v.Str))
+	case v.IsArray():
+		var total int64
+		v.ForEach(func(_, item gjson.Result) bool {
+			total += stringBytes(item)
+			return true
+		})
+		return total
+	}
+	return 0
+}

@@ -1,0 +1,341 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/llmlimit/llmlimit/internal/bubble"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// virtualCellTimeout bounds a cell in virtual time by the clock on the wall. The
+// longest takes a few seconds; beyond, something waits outside its bubble.
+const virtualCellTimeout = 2 * time.Minute
+
+// execution is one run of a plan.
+type execution struct {
+	plan   *Plan
+	o      Options
+	stop   context.CancelCauseFunc
+	mu     sync.Mutex // guards what follows, and makes calls of Observe follow each other
+	units  []*unit
+	failed bool
+}
+
+// unit is one cell of the plan and what became of it.
+type unit struct {
+	suite  *PlannedSuite
+	cell   *suite.Cell
+	index  int
+	result *ScenarioResult
+	began  time.Time
+}
+
+var errFailFast = errors.New("a scenario before it failed, and --fail-fast was given")
+
+func newExecution(plan *Plan, o Options) *execution {
+	e := &execution{plan: plan, o: o}
+	for _, s := range plan.Suites {
+		for _, cell := range s.Program.Cells {
+			e.units = append(e.units, &unit{suite: s, cell: cell, index: len(e.units)})
+		}
+	}
+	return e
+}
+
+func (e *execution) run(ctx context.Context) (*Run, error) {
+	began := time.Now()
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	e.stop = stop
+	var virtual, real, serial []*unit
+	for _, u := range e.units {
+		switch {
+		case u.cell.Skip != "":
+			e.finish(u, skipped(u, u.cell.Skip))
+		case u.cell.Virtual && e.o.Child != nil:
+			virtual = append(virtual, u)
+		case u.cell.Serial:
+			serial = append(serial, u)
+		default:
+			real = append(real, u)
+		}
+	}
+	e.runVirtual(work, virtual)
+	e.runReal(work, real, max(1, e.o.Workers))
+	e.runReal(work, serial, 1)
+	return e.summary(ctx, time.Since(began)), nil
+}
+
+// runVirtual gives cells to children.
+func (e *execution) runVirtual(ctx context.Context, units []*unit) {
+	jobs := make([]json.RawMessage, len(units))
+	for i, u := range units {
+		var err error
+		if jobs[i], err = newJob(u.suite, u.cell, &e.o); err != nil {
+			e.finish(u, failedToRun(u, fmt.Errorf("describing the cell to a child: %w", err)))
+		}
+	}
+	if len(units) == 0 {
+		return
+	}
+	limit := e.o.CellTimeout
+	if limit == 0 {
+		limit = virtualCellTimeout
+	}
+	pool := bubble.Pool{Argv: e.o.Child, Workers: e.o.Workers, JobTimeout: limit}
+	results := pool.Run(ctx, jobs, &poolObserver{e: e, units: units})
+	for i, r := range results {
+		if units[i].result == nil { // it never started
+			e.finish(units[i], failedToRun(units[i], r.Err))
+		}
+	}
+}
+
+// poolObserver translates what the pool tells.
+type poolObserver struct {
+	e     *execution
+	units []*unit
+}
+
+func (p *poolObserver) Started(i int) { p.e.start(p.units[i]) }
+
+func (p *poolObserver) Event(i int, event json.RawMessage) {
+	var progress LoadProgress
+	if json.Unmarshal(event, &progress) == nil {
+		p.e.progress(p.units[i], progress)
+	}
+}
+
+func (p *poolObserver) Finished(i int, r bubble.Result) {
+	u := p.units[i]
+	var a answer
+	err := r.Err
+	if err == nil {
+		err = json.Unmarshal(r.Value, &a)
+	}
+	if err == nil && a.Result == nil {
+		err = errors.New("the child gave no result")
+	}
+	if err != nil {
+		p.e.finish(u, failedToRun(u, err))
+		return
+	}
+	a.Result.History = a.History
+	p.e.finish(u, a.Result)
+}
+
+// runReal runs cells in this process, by the clock on the wall.
+func (e *execution) runReal(ctx context.Context, units []*unit, workers int) {
+	next := make(chan *unit)
+	var running sync.WaitGroup
+	for range min(workers, len(units)) {
+		running.Go(func() {
+			for u := range next {
+				e.start(u)
+				e.finish(u, e.runHere(ctx, u))
+			}
+		})
+	}
+	for _, u := range units {
+		if ctx.Err() != nil {
+			e.finish(u, failedToRun(u, context.Cause(ctx)))
+			continue
+		}
+		select {
+		case next <- u:
+		case <-ctx.Done():
+			e.finish(u, failedToRun(u, context.Cause(ctx)))
+		}
+	}
+	close(next)
+	running.Wait()
+}
+
+func (e *execution) runHere(ctx context.Context, u *unit) *ScenarioResult {
+	if e.o.CellTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.o.CellTimeout)
+		defer cancel()
+	}
+	real := *u.cell
+	real.Virtual = false
+	return runCell(ctx, u.suite, &real, &e.o, func(p LoadProgress) { e.progress(u, p) })
+}
+
+func (e *execution) event(u *unit, kind EventKind) Event {
+	return Event{Kind: kind, Suite: u.suite.Program.Suite.Name, Cell: u.cell.ID, Index: u.index, Total: len(e.units)}
+}
+
+func (e *execution) start(u *unit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	u.began = time.Now()
+	e.tell(e.event(u, CellStarted))
+}
+
+func (e *execution) progress(u *unit, p LoadProgress) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	event := e.event(u, CellLoad)
+	event.Load = &p
+	e.tell(event)
+}
+
+func (e *execution) finish(u *unit, r *ScenarioResult) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if u.result != nil {
+		return
+	}
+	if !u.began.IsZero() {
+		r.Real = time.Since(u.began)
+	}
+	u.result = r
+	if e.o.FailFast && (r.Outcome == Fail || r.Outcome == Error) && !e.failed {
+		e.failed = true
+		e.stop(errFailFast)
+	}
+	event := e.event(u, CellFinished)
+	event.Result = r
+	e.tell(event)
+}
+
+// tell requires that e.mu is held.
+func (e *execution) tell(event Event) {
+	if e.o.Observe != nil {
+		e.o.Observe(event)
+	}
+}
+
+// describe is what is known of a cell before it has run.
+func describe(s *PlannedSuite, cell *suite.Cell, extra []string) *ScenarioResult {
+	r := &ScenarioResult{
+		ID: cell.ID, Scenario: cell.Scenario.ID, File: cell.Pos.File, Line: cell.Pos.Line,
+		Requirement: cell.Scenario.Requirement, Level: cell.Scenario.Level, Strength: cell.Scenario.Strength,
+		Feature: cell.Scenario.Feature, Tags: cell.Scenario.Tags, Catches: cell.Scenario.Catches,
+		Refs: cell.Scenario.Refs, KnownFailure: cell.Scenario.KnownFailure,
+		Clock: "real", Steps: []*StepResult{},
+	}
+	if cell.Virtual {
+		r.Clock = "virtual"
+	}
+	if len(cell.Labels) > 0 {
+		r.Cell = map[string]string{}
+		for _, label := range cell.Labels {
+			r.Cell[label.Axis] = label.Value
+		}
+	}
+	r.Rerun = append([]string{"run", s.source.Name, "--id", cell.ID, "--seed", fmt.Sprint(s.Program.Seed)}, extra...)
+	return r
+}
+
+func (e *execution) rerunArguments() []string { return rerunArguments(&e.o) }
+
+func rerunArguments(o *Options) []string {
+	var args []string
+	for _, fault := range o.Faults {
+		args = append(args, "--fault", fault)
+	}
+	return append(args, o.Rerun...)
+}
+
+func skipped(u *unit, reason string) *ScenarioResult {
+	r := describe(u.suite, u.cell, nil)
+	r.Outcome, r.Reason = Skip, reason
+	return r
+}
+
+// failedToRun is the result of a cell that has none of its own.
+func failedToRun(u *unit, err error) *ScenarioResult {
+	r := describe(u.suite, u.cell, nil)
+	r.Outcome, r.Reason = Error, fmt.Sprint(err)
+	if errors.Is(err, errFailFast) {
+		r.Outcome = Skip
+	}
+	if crash, ok := errors.AsType[*bubble.CrashError](err); ok {
+		r.Stderr = crash.Stderr
+	}
+	return r
+}
+
+// summary puts the results together, in the order of the plan.
+func (e *execution) summary(ctx context.Context, elapsed time.Duration) *Run {
+	run := &Run{
+		SchemaVersion: SchemaVersion, Started: e.o.Started, Elapsed: elapsed,
+		Environment: e.o.Environment, Suites: []SuiteResult{},
+	}
+	run.Environment.Faults = e.o.Faults
+	run.Environment.Target = "in-process"
+	at := 0
+	for _, s := range e.plan.Suites {
+		run.ID, run.Seed = s.Program.RunID, s.Program.Seed
+		result := suiteResult(s)
+		for range s.Program.Cells {
+			cell := e.units[at].result
+			at++
+			result.Scenarios = append(result.Scenarios, cell)
+			result.Counts.add(cell)
+		}
+		result.Counts.NotSelected = len(s.Program.NotSelected)
+		result.Outcome = result.Counts.Outcome()
+		if s.Program.External {
+			run.Environment.Target = "external"
+			if len(s.Program.Cells) > 0 {
+				run.Environment.Target = s.Program.Cells[0].Target.URL
+			}
+		}
+		run.Counts.merge(result.Counts)
+		run.Suites = append(run.Suites, result)
+	}
+	run.Outcome = run.Counts.Outcome()
+	switch {
+	case ctx.Err() == nil && e.failed:
+		run.Stopped = StoppedFailFast
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		run.Stopped = StoppedTimeout
+	case ctx.Err() != nil:
+		run.Stopped = StoppedInterrupted
+	}
+	return run
+}
+
+func suiteResult(s *PlannedSuite) SuiteResult {
+	p := s.Program
+	result := SuiteResult{Name: p.Suite.Name, File: s.source.Name, Digest: s.Digest, Scenarios: []*ScenarioResult{}}
+	if p.Suite.Profile != nil {
+		result.Profile, result.ProfileVersion = p.Suite.Profile.Name, p.Suite.Profile.Version
+	}
+	if i := p.Implementation; i != nil {
+		result.Implementation = &Implementation{
+			Organization: i.Organization, Project: i.Project, Version: i.Version, URL: i.URL, Contact: i.Contact,
+		}
+	}
+	if p.Features != nil {
+		result.Features, result.Unsupported = p.Features.Supported, p.Features.Unsupported
+	}
+	if len(p.Cells) > 0 && p.External {
+		t := p.Cells[0].Target
+		result.Mode = &Mode{Accounting: t.Accounting}
+		for _, limit := range t.Limits {
+			if limit.Dimension == "tokens" {
+				result.Mode.Window, result.Mode.Tokens, result.Mode.Per = limit.Window, limit.Amount, limit.Per
+				break
+			}
+		}
+	}
+	return result
+}
+
+func (c *Counts) merge(o Counts) {
+	c.Pass += o.Pass
+	c.Fail += o.Fail
+	c.Skip += o.Skip
+	c.Error += o.Error
+	c.Warnings += o.Warnings
+	c.NotSelected += o.NotSelected
+}

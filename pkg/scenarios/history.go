@@ -1,0 +1,382 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+)
+
+// history is what the judge reads: everything that has been seen up to now. at is
+// when the ledger was read, if it was.
+func (w *world) history(ledger []judge.LedgerEntry) *judge.History {
+	w.mu.Lock()
+	sent := slices.Clone(w.sent)
+	w.mu.Unlock()
+	h := &judge.History{
+		Header: judge.Header{
+			Cell: w.cell.ID, Suite: w.suite.Program.Suite.Name, Scenario: w.cell.Scenario.ID, Seed: w.suite.Program.Seed,
+			Start: w.start.UnixNano(), End: time.Now().UnixNano(), Limits: w.limits(), Target: w.declared(),
+		},
+		Requests: make([]judge.Request, 0, len(sent)),
+		Ledger:   ledger,
+	}
+	for _, s := range sent {
+		h.Requests = append(h.Requests, w.judged(s))
+	}
+	return h
+}
+
+// readRules reads the limits for the judge alone; spec is nil for a target by URL,
+// whose limits the suite declares.
+func (w *world) readRules(spec *TargetSpec) {
+	var document []byte
+	switch {
+	case spec == nil:
+		document = w.declaredLimits()
+	case spec.Rules != nil:
+		document = spec.Rules
+	default:
+		document = spec.Policy
+	}
+	if document == nil {
+		return
+	}
+	options := judge.RulesOptions{Reload: len(w.rules), Estimator: w.estimator()}
+	if len(w.rules) > 0 {
+		options.At = time.Now().UnixNano()
+	}
+	rules, err := judge.ReadRules(document, options)
+	if err != nil {
+		w.note("the judge cannot read the limits: " + err.Error())
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rules = append(w.rules, rules)
+	w.reloaded = append(w.reloaded, time.Now())
+}
+
+func (w *world) limits() []judge.Limit {
+	var all []judge.Limit
+	for _, rules := range w.rules {
+		all = append(all, rules.Limits()...)
+	}
+	return all
+}
+
+// rulesAt are the rules in force at an instant; nil if none are known.
+func (w *world) rulesAt(at time.Time) *judge.Rules {
+	for i := len(w.rules) - 1; i >= 0; i-- {
+		if i == 0 || !w.reloaded[i].After(at) {
+			return w.rules[i]
+		}
+	}
+	return nil
+}
+
+// judged is one request as the judge reads it.
+func (w *world) judged(s *sentRequest) judge.Request {
+	r := judge.Request{ID: s.id, Step: s.step, Curl: w.curl(s)}
+	entries := w.entries(s)
+	r.Calls, r.ExemptCalls = len(entries), exemptCalls(entries)
+	if x := s.x; x != nil {
+		r.Sent, r.HeadersAt, r.Ended = nanos(x.Sent), nanos(x.Headers), nanos(x.Ended)
+		if x.Outcome == client.Cancelled || x.Outcome == client.Timeout {
+			r.Left = nanos(x.Ended)
+		}
+		r.Status, r.Reason = x.Status, first(s.said.Reason, x.Reason())
+		r.Retry, r.Rates, r.SaidReserved = s.said.Retry, s.said.Rates, s.said.Reserved
+	}
+	if len(entries) > 0 {
+		head, last := &entries[0], &entries[len(entries)-1]
+		r.Received = head.RecvNS
+		r.UsageAt, r.Finished = last.Sent.UsageNS, last.EndNS
+	}
+	binding := judge.Binding{}
+	if s.x != nil {
+		if rules := w.rulesAt(s.x.Sent); rules != nil {
+			binding = rules.Bind(w.view(s))
+			binding.Fill(&r)
+		}
+	}
+	r.Decision = decision(s, len(entries) > 0, binding.Refused != "")
+	if r.Decision == judge.Admitted && len(entries) > 0 {
+		w.ending(&r, s, &entries[len(entries)-1])
+	} else if r.Decision == judge.Admitted {
+		r.Outcome = judge.OutcomeUnreachable
+	}
+	return r
+}
+
+// view is a request as it was sent.
+func (w *world) view(s *sentRequest) judge.View {
+	return judge.View{
+		Method: s.wire.Method, Host: hostOf(s.wire.URL), Path: s.path, Query: s.query,
+		Header: s.wire.Header, Peer: "127.0.0.1", Body: s.wire.Body,
+	}
+}
+
+func hostOf(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return host
+}
+
+func nanos(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return at.UnixNano()
+}
+
+// exemptCalls counts second calls after a 400 that named stream_options, the only
+// repetition that a target may allow itself.
+func exemptCalls(entries []mockllm.Entry) int {
+	n := 0
+	for i := range len(entries) - 1 {
+		if entries[i].Sent.Status == http.StatusBadRequest && strings.Contains(string(entries[i].Sent.Body), "stream_options") {
+			n++
+		}
+	}
+	return n
+}
+
+// limitReasons are the reasons of a limiter that said no, in whatever status.
+var limitReasons = []string{
+	"tpm_exceeded", "tpd_exceeded", "rate_limit_exceeded", "budget_exceeded", "concurrency_exceeded", "request_too_large",
+	"prompt_tokens_exceeded", "max_tokens_per_request_exceeded",
+}
+
+// decision is what the target decided. What the mock has seen was admitted,
+// whatever the client was told.
+func decision(s *sentRequest, reachedMock, refused bool) judge.Decision {
+	switch {
+	case reachedMock:
+		return judge.Admitted
+	case s.x == nil || s.x.Status == 0:
+		return judge.Undecided
+	case refused:
+		return judge.Refused
+	case slices.Contains(limitReasons, first(s.said.Reason, s.x.Reason())):
+		return judge.Rejected
+	}
+	switch s.x.Status {
+	case http.StatusTooManyRequests, http.StatusForbidden: // 403 is a quota at some gateways
+		return judge.Rejected
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return judge.Admitted // it tried, and reached nobody
+	case http.StatusOK:
+		return judge.Admitted // from a cache, or by a mock that is not ours
+	}
+	return judge.Refused
+}
+
+// ending fills in how an admitted request ended, by the mock's journal.
+func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
+	r.Usage = trueUsage(e)
+	got := client.ContentBytes(s.x.Body, s.x.Header.Get("Content-Type"))
+	wrote := client.ContentBytes(e.Sent.Body, contentType(s, e))
+	r.Content = judge.Between(min(got, wrote), max(got, wrote))
+	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
+	whole := e.End == "complete"
+	switch {
+	case left && s.x.Ended.Before(endOf(e)) || left && !whole:
+		r.Outcome = judge.OutcomeLeft
+		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
+			r.Outcome = judge.OutcomeLeftEarly
+		}
+	case r.Usage != nil && e.Sent.UsageNS != 0:
+		r.Outcome = judge.OutcomeUsage
+	case !whole && e.Sent.Status == 0:
+		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
+	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && s.x.Status < 300:
+		r.Outcome = judge.OutcomeCutByTarget
+	case !whole && s.x.Status == http.StatusGatewayTimeout:
+		r.Outcome = judge.OutcomeTimeout
+	default:
+		r.Outcome = byStatus(e.Sent.Status, whole)
+	}
+}
+
+func byStatus(status int, whole bool) judge.Outcome {
+	switch {
+	case status == http.StatusNoContent, status == http.StatusResetContent, status >= 300 && status < 400:
+		return judge.OutcomeEmpty
+	case status >= 500:
+		return judge.OutcomeServerError
+	case status >= 400:
+		return judge.OutcomeClientError
+	case !whole:
+		return judge.OutcomeCut
+	}
+	return judge.OutcomeNoUsage
+}
+
+// mockBegan tells whether the mock had written anything when the client left.
+func mockBegan(e *mockllm.Entry, left time.Time) bool {
+	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && !e.Sent.First.After(left)
+}
+
+func endOf(e *mockllm.Entry) time.Time {
+	if e.EndAt.IsZero() {
+		return time.Now()
+	}
+	return e.EndAt
+}
+
+// contentType is that of the mock's answer: the target passes it on.
+func contentType(s *sentRequest, e *mockllm.Entry) string {
+	if t := s.x.Header.Get("Content-Type"); t != "" && s.x.Status == e.Sent.Status {
+		return t
+	}
+	if e.Stream {
+		return "text/event-stream"
+	}
+	return "application/json"
+}
+
+// trueUsage is what the mock truly wrote; nil if it wrote none that is valid. A
+// usage that the plan gave verbatim is read as any reader has to.
+func trueUsage(e *mockllm.Entry) *judge.Usage {
+	if e.Sent.UsageNS == 0 {
+		return nil
+	}
+	if e.Plan.UsageRaw != "" {
+		return rawUsage(string(e.Plan.UsageRaw))
+	}
+	return &judge.Usage{
+		In: e.Usage.In, Out: e.Usage.Out, Cached: e.Usage.Cached, CacheWrite: e.Usage.CacheWrite,
+		Reasoning: e.Usage.Reasoning, Total: e.Usage.Total,
+	}
+}
+
+// maxTokens is the largest amount that counts as valid.
+const maxTokens = 1 << 53
+
+// rawUsage reads a usage object that may be wrong on purpose.
+func rawUsage(raw string) *judge.Usage {
+	if !gjson.Valid(raw) || !gjson.Parse(raw).IsObject() {
+		return nil
+	}
+	var u judge.Usage
+	fields := 0
+	for field, at := range map[string]*int64{
+		"prompt_tokens": &u.In, "input_tokens": &u.In, "inputTokens": &u.In, "promptTokenCount": &u.In,
+		"completion_tokens": &u.Out, "output_tokens": &u.Out, "outputTokens": &u.Out, "candidatesTokenCount": &u.Out,
+		"total_tokens": &u.Total, "totalTokens": &u.Total, "totalTokenCount": &u.Total,
+	} {
+		v := gjson.Get(raw, field)
+		if !v.Exists() || v.Type == gjson.Null {
+			continue
+		}
+		if v.Type != gjson.Number || v.Num < 0 || v.Num > maxTokens || v.Num != float64(int64(v.Num)) {
+			return nil
+		}
+		*at = v.Int()
+		fields++
+	}
+	if fields == 0 || u.In+u.Out+u.Total == 0 {
+		return nil
+	}
+	return &u
+}
+
+// judge reads the ledger one last time, when nothing is under way any more, and
+// has the whole history judged.
+func (w *world) judge(ctx context.Context) {
+	w.settled()
+	if off := w.cell.Scenario.Judge; off != nil {
+		w.note("the judge is off: " + off.Off)
+	}
+	var entries []judge.LedgerEntry
+	if w.ledgerURL() != "" && len(w.limits()) > 0 {
+		accounts, err := w.readLedger(context.WithoutCancel(ctx))
+		if err != nil {
+			w.note("the ledger at the end: " + err.Error())
+		}
+		entries = ledgerEntries(accounts, w.limits())
+	}
+	w.result.History = w.history(entries)
+	w.fillRequests(w.result.History)
+	if w.cell.Scenario.Judge != nil || len(w.limits()) == 0 {
+		return
+	}
+	w.result.Judged = judge.Judge(w.result.History)
+}
+
+// ledgerEntries gives the judge those accounts of the ledger whose limit it knows.
+func ledgerEntries(accounts []ledgerAccount, limits []judge.Limit) []judge.LedgerEntry {
+	var entries []judge.LedgerEntry
+	at := time.Now().UnixNano()
+	for i := range accounts {
+		a := &accounts[i]
+		id := a.limitID(limits)
+		if id == "" {
+			continue
+		}
+		entries = append(entries, judge.LedgerEntry{
+			At: at, Limit: id, Key: a.Key, Reserved: a.Reserved, Actual: a.Actual, Refunded: a.Refunded,
+			Debited: a.Debited, WrittenOff: a.WrittenOff, Outstanding: a.Outstanding,
+		})
+	}
+	return entries
+}
+
+// limitID finds the limit that an account belongs to: policy/rule, with /day for
+// the daily window of a token rule.
+func (a *ledgerAccount) limitID(limits []judge.Limit) string {
+	daily := a.Window == "tpd" || a.Window == "day"
+	for i := len(limits) - 1; i >= 0; i-- { // the newest of a rule that was reloaded
+		id := limits[i].Rule
+		rule := strings.TrimSuffix(id, "/day")
+		if (rule != id) == daily && (rule == a.Rule || strings.HasSuffix(rule, "/"+a.Rule) && (a.Policy == "" || rule == a.Policy+"/"+a.Rule)) {
+			return limits[i].ID
+		}
+	}
+	return ""
+}
+
+// fillRequests writes the requests of the result.
+func (w *world) fillRequests(h *judge.History) {
+	instant := func(ns int64) time.Duration {
+		if ns == 0 {
+			return -1
+		}
+		return time.Duration(ns - h.Header.Start)
+	}
+	for i, s := range w.sent {
+		r := &h.Requests[i]
+		x := &Exchange{
+			ID: r.ID, Step: r.Step, Sent: instant(r.Sent), First: instant(r.HeadersAt), Ended: instant(r.Ended),
+			Received: instant(r.Received), UsageAt: instant(r.UsageAt), Status: r.Status, Decision: string(r.Decision),
+			Reason: r.Reason, Curl: r.Curl,
+		}
+		for _, hold := range r.Holds {
+			if hold.Reserved.Lo > x.Reserved {
+				x.Reserved, x.Key = hold.Reserved.Lo, hold.Key
+			}
+		}
+		if r.Usage != nil {
+			x.Usage = max(r.Usage.Total, r.Usage.In+r.Usage.Out)
+		}
+		if s.x != nil {
+			x.Outcome, x.Bytes, x.Stream = s.x.Outcome, int64(len(s.x.Raw)), len(s.x.Events) > 0
+			if s.x.Err != nil {
+				x.Error = w.secret(s.x.Err.Error())
+			}
+		}
+		w.result.Requests = append(w.result.Requests, x)
+	}
+}
+
+// String is for messages about a request.
+func (s *sentRequest) String() string { return fmt.Sprintf("%s of %s", s.id, s.step) }

@@ -1,0 +1,201 @@
+package scenarios
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// Source is a suite file before it is read.
+type Source struct {
+	Name string // path, as messages show it
+	Data []byte
+	// ReadFile reads what the suite refers to (bodies, policies, includes); paths
+	// are relative to the suite. Nil: it can refer to nothing.
+	ReadFile func(path string) ([]byte, error)
+}
+
+// Plan is what a run will do: suites with the cells that were selected. It does
+// not change while it is executed.
+type Plan struct {
+	Suites []*PlannedSuite
+}
+
+// PlannedSuite is one suite of a plan.
+type PlannedSuite struct {
+	Program *suite.Program
+	Digest  string // sha256: of the file and of everything that it refers to
+
+	source  Source
+	options suite.Options
+	files   map[string][]byte // what was read while planning
+	env     map[string]string // what was looked up while planning
+}
+
+// NewPlan reads suites and plans them with the same options. Problems are those of
+// all suites; the plan is nil if any of them forbids a run. The RunID of the
+// options should be given for targets whose accounts outlive the run.
+func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
+	plan := &Plan{}
+	var problems suite.Problems
+	for _, source := range sources {
+		s, found := planSuite(source, o)
+		problems = append(problems, found...)
+		if s != nil {
+			plan.Suites = append(plan.Suites, s)
+		}
+	}
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	return plan, problems
+}
+
+func planSuite(source Source, o suite.Options) (*PlannedSuite, suite.Problems) {
+	s := &PlannedSuite{source: source, files: map[string][]byte{}, env: map[string]string{}}
+	o.ReadFile = s.readFile
+	if lookup := o.Env; lookup != nil {
+		o.Env = func(name string) (string, bool) {
+			value, ok := lookup(name)
+			if ok {
+				s.env[name] = value
+			}
+			return value, ok
+		}
+	}
+	s.options = o
+	read, problems := suite.Read(source.Name, source.Data, s.readFile)
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	program, found := suite.Compile(read, o)
+	problems = append(problems, found...)
+	if len(problems.Errors()) > 0 {
+		return nil, problems
+	}
+	s.Program = program
+	for _, cell := range program.Cells {
+		for _, name := range policies(cell) {
+			if _, err := s.readFile(name); err != nil {
+				problems = append(problems, suite.Problem{
+					Pos: cell.Pos, Level: suite.Error, Message: fmt.Sprintf("the policy %q cannot be read: %v", name, err),
+				})
+			}
+		}
+	}
+	s.Digest = digest(source.Data, s.files)
+	return s, problems
+}
+
+// readFile reads what the suite refers to, once.
+func (s *PlannedSuite) readFile(name string) ([]byte, error) {
+	if data, ok := s.files[name]; ok {
+		return data, nil
+	}
+	if s.source.ReadFile == nil {
+		return nil, fmt.Errorf("reading %s: this suite can refer to no other file", name)
+	}
+	data, err := s.source.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	s.files[name] = data
+	return data, nil
+}
+
+// policies lists the policy files of a cell.
+func policies(cell *suite.Cell) []string {
+	var names []string
+	if cell.Target != nil && cell.Target.Serve != nil && cell.Target.Serve.Policy != "" {
+		names = append(names, cell.Target.Serve.Policy)
+	}
+	eachStep(cell.Steps, func(step *suite.Step) {
+		if step.Reload != nil && step.Reload.Policy != "" {
+			names = append(names, step.Reload.Policy)
+		}
+	})
+	return names
+}
+
+// eachStep visits every step of a list, those inside parallel too.
+func eachStep(steps []suite.Step, visit func(*suite.Step)) {
+	for i := range steps {
+		visit(&steps[i])
+		for _, branch := range steps[i].Parallel {
+			eachStep(branch, visit)
+		}
+	}
+}
+
+func digest(data []byte, files map[string][]byte) string {
+	h := sha256.New()
+	h.Write(data)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "\x00%d %s\x00", len(files[name]), name)
+		h.Write(files[name])
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Cells counts the cells that will run.
+func (p *Plan) Cells() int {
+	n := 0
+	for _, s := range p.Suites {
+		n += len(s.Program.Cells)
+	}
+	return n
+}
+
+// NotSelected counts what selection left out.
+func (p *Plan) NotSelected() int {
+	n := 0
+	for _, s := range p.Suites {
+		n += len(s.Program.NotSelected)
+	}
+	return n
+}
+
+// Policies lists, once each, the rules and policies that in-process targets will
+// be started or reloaded with, so that the caller can check them before anything
+// is sent. Only Rules, Policy and what says where they stand are filled.
+func (p *Plan) Policies() []TargetSpec {
+	var specs []TargetSpec
+	seen := map[string]bool{}
+	add := func(s *PlannedSuite, rules *suite.Opaque, policy string) {
+		spec := s.policySpec(rules, policy)
+		id := fmt.Sprintf("%s:%d:%s:%s", spec.RulesFile, spec.RulesLine, spec.PolicyFile, spec.Rules)
+		if !seen[id] && (spec.Rules != nil || spec.Policy != nil) {
+			seen[id] = true
+			specs = append(specs, spec)
+		}
+	}
+	for _, s := range p.Suites {
+		for _, cell := range s.Program.Cells {
+			if cell.Target != nil && cell.Target.Serve != nil {
+				add(s, cell.Target.Serve.Rules, cell.Target.Serve.Policy)
+			}
+			eachStep(cell.Steps, func(step *suite.Step) {
+				if step.Reload != nil {
+					add(s, step.Reload.Rules, step.Reload.Policy)
+				}
+			})
+		}
+	}
+	return specs
+}
+
+// policySpec fills the part of a spec that says which policy.
+func (s *PlannedSuite) policySpec(rules *suite.Opaque, policy string) TargetSpec {
+	var spec TargetSpec
+	if rules != nil {
+		spec.Rules, spec.RulesFile, spec.RulesLine = rules.Data, rules.Pos.File, rules.Pos.Line
+	}
+	if policy != "" {
+		spec.Policy, spec.PolicyFile = s.files[policy], policy
+	}
+	return spec
+}

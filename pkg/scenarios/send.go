@@ -1,0 +1,249 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// sentRequest is one request, from the intention to what came back.
+type sentRequest struct {
+	id    string // correlation id
+	step  string // id of the step that sent it
+	index int    // in the scenario's requests
+	asked *suite.Request
+	wire  client.Request
+	path  string // without the query
+	query string
+
+	x    *client.Exchange // nil while under way
+	said judge.Said
+	seen *suite.Response // cached once nothing of it can change any more
+}
+
+// send runs the step's request as often as asked, in order.
+func (l *lane) send(ctx context.Context, run *stepRun) error {
+	for i := range max(1, run.bound.Repeat) {
+		if i > 0 {
+			if err := pause(ctx, l.w.gap(run.bound)); err != nil {
+				return err
+			}
+		}
+		s, err := l.sendOnce(ctx, run, run.raw)
+		if err != nil {
+			return err
+		}
+		l.w.settled()
+		for _, c := range l.expectations(run, s) {
+			run.add(c)
+		}
+		if run.result.Outcome == Fail {
+			return nil
+		}
+	}
+	return nil
+}
+
+// gap is the pause between two repetitions: by default the time that the target
+// needs to settle.
+func (w *world) gap(step *suite.Step) time.Duration {
+	if step.Gap != nil {
+		return *step.Gap
+	}
+	return w.settle()
+}
+
+func (w *world) settle() time.Duration {
+	if t := w.cell.Target; t != nil && t.Settle != nil {
+		return *t.Settle
+	}
+	return suite.DefaultSettle
+}
+
+// sendOnce makes one exchange with the request of a step.
+func (l *lane) sendOnce(ctx context.Context, run *stepRun, raw *suite.Step) (*sentRequest, error) {
+	bound, err := l.bind(raw)
+	if err != nil {
+		return nil, err
+	}
+	return l.exchange(ctx, run, bound.Send, leaving(bound.Cancel))
+}
+
+func leaving(c *suite.Cancel) client.Leave {
+	if c == nil {
+		return client.Leave{}
+	}
+	return client.Leave{
+		AfterHeaders: c.AfterHeaders, AfterBytes: int64(c.AfterBytes), AfterEvents: c.AfterEvents, After: c.After,
+	}
+}
+
+// exchange sends a request, waits for its end and keeps everything.
+func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, leave client.Leave) (*sentRequest, error) {
+	s, err := l.w.prepare(r, run.result.ID, leave)
+	if err != nil {
+		return nil, err
+	}
+	run.result.Requests = append(run.result.Requests, s.index)
+	l.w.deliver(ctx, s)
+	l.last = s
+	if s.x.Outcome == client.Failed && ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), errStepTimeout) {
+		return nil, context.Cause(ctx) // the run was stopped, not the request
+	}
+	return s, nil
+}
+
+// prepare builds a request, tells the mock its plan and enters it into the cell's
+// list, so that it is known even if it never ends.
+func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sentRequest, error) {
+	w.mu.Lock()
+	w.counter++
+	s := &sentRequest{id: fmt.Sprintf("r%d", w.counter), step: step, asked: r, index: len(w.sent)}
+	w.sent = append(w.sent, s)
+	w.mu.Unlock()
+
+	plan := mockllm.Plan{}
+	if r.Plan != nil {
+		plan = w.plan(r.Plan, s.id)
+	}
+	plan.ID = s.id
+	w.mock.SetPlan(s.id, plan)
+	var err error
+	if s.wire, err = w.request(r, s.id); err != nil {
+		return nil, err
+	}
+	s.wire.Leave = leave
+	u, err := url.Parse(s.wire.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL of a request: %w", err)
+	}
+	s.path, s.query = u.EscapedPath(), u.RawQuery
+	return s, nil
+}
+
+// deliver makes the exchange of a prepared request.
+func (w *world) deliver(ctx context.Context, s *sentRequest) {
+	x := w.client.Do(ctx, s.wire)
+	w.mock.DropPlan(s.id)
+	said := judge.ReadSaid(x.Header, x.Headers.UnixNano())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.x, s.said = x, said
+}
+
+// plan is the mock's answer with every distribution drawn, by a seed that depends
+// on the request and not on the order of sending.
+func (w *world) plan(p *suite.Plan, id string) mockllm.Plan {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id))
+	return p.Plan.Draw(rand.New(rand.NewPCG(w.cell.Seed, h.Sum64()))) //nolint:gosec // reproducible on purpose
+}
+
+// request is what goes over the wire.
+func (w *world) request(r *suite.Request, id string) (client.Request, error) {
+	body, err := w.body(r)
+	if err != nil {
+		return client.Request{}, err
+	}
+	out := client.Request{
+		Method: first(r.Method, http.MethodPost), URL: w.conn.URL() + r.Path, Header: http.Header{}, Body: body,
+		Chunked: r.Framing == "chunked", ChunkSizes: r.ChunkSizes,
+	}
+	if r.Pace != nil {
+		out.Pace = *r.Pace
+	}
+	if len(r.Query) > 0 {
+		values := url.Values{}
+		for name, value := range r.Query {
+			values.Set(name, value)
+		}
+		separator := "?"
+		if strings.Contains(out.URL, "?") {
+			separator = "&"
+		}
+		out.URL += separator + values.Encode()
+	}
+	if r.JSON != nil {
+		out.Header.Set("Content-Type", "application/json")
+	}
+	t := w.cell.Target
+	for _, headers := range []map[string]string{t.Headers, w.o.Header, r.Headers} {
+		for name, value := range headers {
+			out.Header.Set(name, value)
+		}
+	}
+	if t.Identity != nil && t.Identity.Header != "" && r.Key != "" {
+		out.Header.Set(t.Identity.Header, r.Key)
+	}
+	// The second name is for gateways that forward x-pass-* without the prefix.
+	out.Header.Set("X-Llmlimit-Mock", "id="+id)
+	if t.URL != "" {
+		out.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
+	}
+	return out, nil
+}
+
+func (w *world) body(r *suite.Request) ([]byte, error) {
+	switch {
+	case r.Body != nil:
+		return []byte(*r.Body), nil
+	case r.BodyFile != "":
+		return w.suite.readFile(r.BodyFile)
+	case r.JSON == nil:
+		return nil, nil
+	}
+	value := r.JSON.Value
+	if r.Stream != nil {
+		if object, ok := value.(map[string]any); ok {
+			merged := map[string]any{"stream": *r.Stream}
+			for name, v := range object {
+				merged[name] = v
+			}
+			merged["stream"] = *r.Stream
+			value = merged
+		}
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("writing the JSON of a request: %w", err)
+	}
+	return body, nil
+}
+
+// curl is the request as a line for a shell, secrets masked. What a shell cannot
+// do, such as leaving after two events, is said in a comment.
+func (w *world) curl(s *sentRequest) string {
+	var b strings.Builder
+	b.WriteString("curl -sS -i")
+	if s.wire.Method != http.MethodPost {
+		b.WriteString(" -X " + s.wire.Method)
+	}
+	for _, name := range sortedKeys(s.wire.Header) {
+		b.WriteString(" -H " + quote(strings.ToLower(name)+": "+strings.Join(s.wire.Header[name], ", ")))
+	}
+	if s.wire.Chunked {
+		b.WriteString(" -H 'transfer-encoding: chunked'")
+	}
+	if len(s.wire.Body) > 0 {
+		b.WriteString(" --data-binary " + quote(string(s.wire.Body)))
+	}
+	b.WriteString(" " + quote(s.wire.URL))
+	if s.wire.Leave != (client.Leave{}) {
+		b.WriteString("  # and leave early")
+	}
+	return w.secret(b.String())
+}
+
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
