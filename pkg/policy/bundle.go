@@ -10,7 +10,7 @@ import (
 
 // Options are what a bundle needs to know of the process that reads it.
 type Options struct {
-	// Now decides what has expired, and from when changed limits are in force.
+	// Now decides what has expired.
 	Now time.Time
 	// Previous is the bundle that this one replaces: bundle_version must grow, and limits that did not change stay the same
 	// [limiter.Limit]. Nil for the first one.
@@ -141,6 +141,18 @@ func Changes(old, next *Bundle) []Change {
 			if after[limitName{rule.Policy, rule.Name, l.Window}] == nil {
 				list = append(list, Change{rule.Policy, rule.Name, l.Window, l.Limit, nil})
 			}
+		}
+	}
+	return list
+}
+
+// Successions are the changes that a [limiter.Reloader] carries over to the accounts: where an old limit and a new one count alike. An
+// account whose limit counts another way, or in another period, starts anew; so does the account of a limit that was not there.
+func Successions(changes []Change) []limiter.Change {
+	var list []limiter.Change
+	for _, c := range changes {
+		if c.Old != nil && c.New != nil && c.Old.Kind == c.New.Kind && c.Old.Period == c.New.Period {
+			list = append(list, limiter.Change{Old: c.Old, New: c.New})
 		}
 	}
 	return list

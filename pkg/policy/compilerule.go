@@ -100,13 +100,8 @@ func configured[T any](c *compiler, spec *ruleSpec, table []field[T], repeated f
 func (c *compiler) limit(r *Rule, window string, l limiter.Limit) {
 	l.Name, l.Reason = r.Name+"/"+window, reasons[window]
 	next := &l
-	if old := c.before[limitName{r.Policy, r.Name, window}]; old != nil {
-		next.Since = old.Since
-		if reflect.DeepEqual(next, old) {
-			next = old
-		} else {
-			next.Since = c.opts.Now
-		}
+	if old := c.before[limitName{r.Policy, r.Name, window}]; old != nil && reflect.DeepEqual(next, old) {
+		next = old
 	}
 	r.Limits = append(r.Limits, RuleLimit{Window: window, Limit: next})
 	r.prefixes = append(r.prefixes, tuple(r.Policy, r.Name, window))

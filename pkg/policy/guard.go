@@ -116,8 +116,8 @@ type Guards struct {
 	spent map[string]*spending
 }
 
-// NewGuards makes guards that remember at most so many loops and as many payers (0: 100 000 each). Beyond, the oldest tenth of a sample
-// is forgotten: a guard protects against accidents, it is no budget.
+// NewGuards makes guards that remember at most so many loops and as many payers (0: 100 000 each). Beyond, some are forgotten, idle ones
+// first: a guard protects against accidents, it is no budget.
 func NewGuards(most int) *Guards {
 	if most <= 0 {
 		most = 100_000
@@ -220,6 +220,13 @@ func (g *Guards) add(now time.Time, s *Set) {
 		seen.spend(now, of.spend)
 		g.mu.Unlock()
 	}
+}
+
+// Remembered is how many kinds of requests and how many payers the guards remember now.
+func (g *Guards) Remembered() (loops, payers int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.loops), len(g.spent)
 }
 
 // makeRoom drops entries of a full map that say nothing any more, out of a bounded sample; if there are none, some of the sample go.
