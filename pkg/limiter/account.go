@@ -47,33 +47,6 @@ func (a *account) touch(now int64) {
 	}
 }
 
-// fits says whether the account's state means anything under another limit.
-func (a *account) fits(l *Limit) bool {
-	return a.limit.Kind == l.Kind && a.limit.Period == l.Period
-}
-
-// adopt puts the account under another limit that fits: what it has stays, but for a level over the new burst or below
-// the new floor.
-func (a *account) adopt(l *Limit, now int64) {
-	since := now
-	if !l.Since.IsZero() {
-		since = min(max(l.Since.UnixNano(), a.clock), now)
-	}
-	a.touch(since)
-	if l.Kind == TokenBucket || l.Kind == RequestBucket {
-		a.ledger.WrittenOff = a.ledger.WrittenOff.plus(a.clamp(l.flow()))
-		if l.Refund != Retroactive {
-			a.replay.end()
-		} else if a.replay.running() {
-			a.replay.add(event{at: since, adopt: l})
-		}
-	}
-	a.limit = l
-	if l.Refund == Retroactive && !a.replay.running() {
-		a.replay = a.replay.begin(a)
-	}
-}
-
 // judge says in s what the account makes of a cost, and changes nothing. Lag is how far the caller's now lies before the
 // account's clock.
 func (a *account) judge(s *HoldState, cost, lag int64) {
@@ -140,9 +113,8 @@ func (a *account) take(cost int64) (mark int64) {
 	return 0
 }
 
-// settle replaces a cost that was taken by the actual one.
-func (a *account) settle(cost, mark, actual int64, now int64) HoldSettlement {
-	a.touch(now)
+// settle replaces a cost that was taken by the actual one, in an account that has been touched.
+func (a *account) settle(cost, mark, actual int64) HoldSettlement {
 	ledger, open := &a.ledger, &a.open
 	var off WrittenOff
 	switch a.limit.Kind {

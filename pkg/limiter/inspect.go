@@ -24,7 +24,7 @@ func (m *Memory) Inspect(now time.Time, match func(Account) bool) []AccountState
 				continue
 			}
 			shown[a.key] = true
-			a.touch(m.clock)
+			m.touch(a)
 			states = append(states, a.state())
 		}
 		m.mu.Unlock()

@@ -171,11 +171,6 @@ type Limit struct {
 	Stages []Stage // Window: ascending; none means Reject at 100
 
 	MaxConcurrent int64 // Concurrency: slots
-
-	// Since is the instant from which this limit is in force, when it replaces another one of the same account. An
-	// account that was last touched before it is brought to Since under the old limit and goes on under this one.
-	// Zero means: from the first request that names it.
-	Since time.Time
 }
 
 // Validate reports every way in which the limit cannot be kept, with the value that was found and what was expected.

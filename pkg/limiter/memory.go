@@ -20,7 +20,7 @@ type Options struct {
 	Remember int
 }
 
-// Memory is a Store in this process, which can also release and inspect.
+// Memory is a Store in this process, which can also release, reload and inspect.
 //
 // One lock guards everything: a decision over the accounts of several keys is one critical section anyway, takes a
 // fraction of a microsecond, and an order of many locks would cost more than it saves. Nothing that holds the lock
@@ -38,6 +38,7 @@ type Memory struct {
 	leases leases
 	free   []*reservation // at most as many as were open at once
 
+	reloads    successions
 	expired    int64
 	duplicates int64
 	scratch    account // stands for one that does not exist
@@ -46,6 +47,7 @@ type Memory struct {
 var (
 	_ Store     = (*Memory)(nil)
 	_ Releaser  = (*Memory)(nil)
+	_ Reloader  = (*Memory)(nil)
 	_ Inspector = (*Memory)(nil)
 )
 
@@ -194,13 +196,17 @@ func (m *Memory) find(of Account, guess *account) *account {
 			return nil
 		}
 	}
-	if a.limit != of.Limit {
-		if !a.fits(of.Limit) {
-			return nil
-		}
-		a.adopt(of.Limit, m.clock)
+	m.touch(a)
+	if a.limit == of.Limit {
+		return a
 	}
-	a.touch(m.clock)
+	if _, old := m.reloads.of[of.Limit]; old {
+		return a // the request was bound before the reload
+	}
+	if !a.fits(of.Limit) {
+		return nil
+	}
+	a.adopt(of.Limit, m.clock)
 	return a
 }
 
@@ -309,7 +315,8 @@ func (m *Memory) settle(r *reservation, actual []int64) {
 		if r.released && h.account.limit.Kind == Concurrency {
 			continue
 		}
-		results[i] = h.account.settle(h.cost, h.mark, n, m.clock)
+		m.touch(h.account)
+		results[i] = h.account.settle(h.cost, h.mark, n)
 	}
 	m.leases.remove(r)
 	if old := m.book.settled(r); old != nil {
@@ -332,7 +339,8 @@ func (m *Memory) Release(now time.Time, id ID) error {
 	r.released = true
 	for _, h := range r.holds {
 		if h.account.limit.Kind == Concurrency {
-			h.account.settle(h.cost, h.mark, h.cost, m.clock)
+			m.touch(h.account)
+			h.account.settle(h.cost, h.mark, h.cost)
 		}
 	}
 	return nil
@@ -367,6 +375,7 @@ func (m *Memory) sweepSome(n int) (dropped int) {
 	for range n {
 		if m.swept <= 0 || m.swept > m.roster.n {
 			m.swept = m.roster.n
+			m.reloads.passed()
 		}
 		if m.swept == 0 {
 			return dropped
@@ -374,10 +383,11 @@ func (m *Memory) sweepSome(n int) (dropped int) {
 		m.swept--
 		a := m.roster.at(m.swept)
 		rested := m.clock - a.clock
-		if !crowded && rested < int64(m.options.KeepIdle) {
+		if m.reloads.stage == noReload && !crowded && rested < int64(m.options.KeepIdle) {
 			continue
 		}
-		if a.touch(m.clock); !a.idle() {
+		m.touch(a)
+		if !a.idle() || !crowded && rested < int64(m.options.KeepIdle) {
 			continue
 		}
 		m.roster.remove(a)

@@ -49,6 +49,17 @@ type Releaser interface {
 	Release(now time.Time, id ID) error
 }
 
+// Reloader is a Store that can put accounts under other limits at one instant. Without it, an account goes on under
+// another limit of the same kind from the first request that names it.
+type Reloader interface {
+	// Reload puts all accounts under each Old limit under the New one, as of now: a level over the new burst becomes the
+	// burst, what a window has used and what is reserved stays. Limits must agree in Kind and Period.
+	Reload(now time.Time, changes []Change) error
+}
+
+// Change is a limit and the one that replaces it.
+type Change struct{ Old, New *Limit }
+
 // Inspector is a Store that shows its books.
 type Inspector interface {
 	// Inspect returns the state of every account that match accepts, brought to now, in no order. Match runs under the
