@@ -67,3 +67,6 @@ func (s Span) join(o Span) Span { return Span{Lo: min(s.Lo, o.Lo), Hi: max(s.Hi,
 
 // atLeast raises both ends to those of the other where they are lower.
 func (s Span) atLeast(o Span) Span { return Span{Lo: max(s.Lo, o.Lo), Hi: max(s.Hi, o.Hi)} }
+
+// plus adds the ends.
+func (s Span) plus(o Span) Span { return Span{Lo: s.Lo + o.Lo, Hi: s.Hi + o.Hi} }

@@ -1,0 +1,200 @@
+package judge
+
+import (
+	"cmp"
+	"slices"
+)
+
+// charge is one hold of one request as the bounds see it: an admission that
+// takes, or a rejection that only asks.
+type charge struct {
+	request int32
+	hold    int32
+	// asks: it was rejected; it takes nothing, but its demand is judged.
+	asks bool
+	// judged: a verdict is wanted. False for requests whose decision nobody knows.
+	judged bool
+	// prior: it was reserved before a reload, and only its settlement counts here.
+	prior bool
+	// decided (τ) and settled (u) contain the two instants.
+	decided, settled Span
+	// demand is what had to fit, taken (e) what was held, actual (a) what is charged.
+	demand, taken, actual Span
+}
+
+// verdict is what one account says of one charge.
+type verdict struct {
+	// most and least bound what was left at the decision, in whole tokens, most
+	// rounded up, least rounded down.
+	most, least int64
+	// lack is by how much it certainly did not fit; zero if it may have fitted.
+	lack int64
+	// fits: it certainly fitted.
+	fits bool
+}
+
+// account is one limit and key, with everything that happened to it.
+type account struct {
+	limit *Limit
+	key   string
+	// charges, by request.
+	charges  []charge
+	verdicts []verdict
+	levels   []Sample
+	// together are sets of admissions that are only wrong together.
+	together []excess
+	// high and low explain a verdict: the series of the upper and the lower bound.
+	// Only a bucket has them, and its scales.
+	high, low          *series
+	upScale, downScale scale
+	// over and leak are the largest proven amounts.
+	over, leak int64
+}
+
+// accounts sorts the holds of a history into its accounts, ordered by limit and
+// key.
+func accounts(h *History) []*account {
+	type id struct{ limit, key string }
+	limits := make(map[string]*Limit, len(h.Header.Limits))
+	for i := range h.Header.Limits {
+		limits[h.Header.Limits[i].ID] = &h.Header.Limits[i]
+	}
+	byID := map[id]*account{}
+	var all []*account
+	for i := range h.Requests {
+		r := &h.Requests[i]
+		for j := range r.Holds {
+			hold := &r.Holds[j]
+			l := limits[hold.Limit]
+			if l == nil {
+				continue
+			}
+			at := id{hold.Limit, hold.Key}
+			a := byID[at]
+			if a == nil {
+				a = &account{limit: l, key: hold.Key}
+				byID[at] = a
+				all = append(all, a)
+			}
+			if c, ok := newCharge(r, hold, l, &h.Header.Target); ok {
+				c.request, c.hold = int32(i), int32(j)
+				a.charges = append(a.charges, c)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *account) int {
+		return cmp.Or(cmp.Compare(a.limit.ID, b.limit.ID), cmp.Compare(a.key, b.key))
+	})
+	carryOver(all)
+	return all
+}
+
+// carryOver gives accounts that began with a reload the settlements of the
+// reservations that were taken before it.
+func carryOver(all []*account) {
+	for _, a := range all {
+		if a.limit.From == 0 || a.limit.Dimension == Concurrency {
+			continue
+		}
+		for _, before := range all {
+			if before.limit.Rule != a.limit.Rule || before.key != a.key || before.limit.From >= a.limit.From {
+				continue
+			}
+			for _, c := range before.charges {
+				if !c.asks && !c.prior && c.settled.Hi >= a.limit.From {
+					c.prior, c.judged = true, false
+					a.charges = append(a.charges, c)
+				}
+			}
+		}
+	}
+}
+
+// newCharge places one hold of a request in time and gives its amounts; ok is
+// false if it cannot have touched the account.
+func newCharge(r *Request, h *Hold, l *Limit, t *Target) (c charge, ok bool) {
+	e := h.Reserved
+	switch r.Decision {
+	case Rejected:
+		c.asks, c.judged = true, true
+		c.demand = demand(e, t)
+		c.decided = Between(r.Sent, earliest(forever, r.HeadersAt, r.Ended))
+		return c, true
+	case Admitted:
+		c.judged = true
+		c.actual = actual(r, h, l, t)
+		c.taken = taken(e, l, t)
+	case Undecided:
+		c.actual = Between(0, max(actual(r, h, l, t).Hi, e.Hi))
+		c.taken = Between(0, e.Hi)
+	case Refused:
+		return c, false
+	}
+	c.demand = demand(e, t)
+	if !l.Settles {
+		c.actual = c.taken
+	}
+	c.decided = Between(r.Sent, earliest(forever, after(r.Received, t.ClockError), r.HeadersAt, r.Ended))
+	c.settled = settlement(r, t, c.decided)
+	return c, true
+}
+
+// demand is what had to fit. A target that does not reserve, or of which it is
+// not known, may have asked for less.
+func demand(e Span, t *Target) Span {
+	if t.Accounting == AccountingReserve {
+		return e
+	}
+	return Between(min(0, e.Lo), e.Hi)
+}
+
+// taken is what is held until the settlement.
+func taken(e Span, l *Limit, t *Target) Span {
+	switch {
+	case t.Accounting == AccountingReserve || !l.Settles:
+		return e
+	case t.Accounting == AccountingSettleAfter:
+		return Span{}
+	}
+	return Between(0, e.Hi)
+}
+
+// settlement contains the instant of the settlement. It cannot come before the
+// usage was written or, without one, before the mock had the request; it comes
+// at the latest D after both ends are done. A lease may end it before.
+func settlement(r *Request, t *Target, decided Span) Span {
+	lo := decided.Lo
+	switch {
+	case r.UsageAt != 0 || r.Outcome == OutcomeLeft || r.Outcome == OutcomeCut:
+		lo = earliest(forever, after(r.UsageAt, -t.ClockError), after(r.Finished, -t.ClockError), r.Ended, r.Left)
+	case r.Received != 0:
+		lo = r.Received - t.ClockError
+	}
+	hi := int64(forever)
+	if r.Ended != 0 && (r.Finished != 0 || r.Received == 0) {
+		hi = max(after(r.Finished, t.ClockError), r.Ended) + t.SettleDelay
+	}
+	if t.Lease > 0 && r.lasted() > t.Lease {
+		lo = min(lo, r.Sent+t.Lease)
+	}
+	lo = max(lo, decided.Lo)
+	return Between(lo, max(lo, hi))
+}
+
+// earliest is the first of those instants that are known.
+func earliest(none int64, instants ...int64) int64 {
+	for _, t := range instants {
+		if t != 0 {
+			none = min(none, t)
+		}
+	}
+	return none
+}
+
+// after moves an instant that is known.
+func after(t, by int64) int64 {
+	if t == 0 {
+		return 0
+	}
+	return t + by
+}

@@ -1,0 +1,158 @@
+package judge
+
+// actual is what a correct target charges in the end for one hold of an admitted
+// request, by the table of semantics.md 5: a point where the outcome is known,
+// bounds otherwise.
+func actual(r *Request, h *Hold, l *Limit, t *Target) Span {
+	switch {
+	case h.Actual != nil:
+		return *h.Actual
+	case !l.Settles:
+		return h.Reserved
+	}
+	a := byOutcome(r, h, l, t)
+	if !t.KnownOutcomes {
+		a = unknownActual(r, h, l)
+	}
+	if t.Lease > 0 && r.lasted() > t.Lease {
+		a = a.join(h.Reserved) // expired: settled at cost, and the later one is a duplicate
+	}
+	return a
+}
+
+// lasted is how long a request may have been open, in ns.
+func (r *Request) lasted() int64 {
+	if r.Ended == 0 || (r.Received != 0 && r.Finished == 0) {
+		return forever
+	}
+	return max(r.Ended, r.Finished) - r.Sent
+}
+
+func byOutcome(r *Request, h *Hold, l *Limit, t *Target) Span {
+	keep := h.Reserved.atLeast(observed(r, h))
+	used, reported := weighed(r.Usage, l.Weights), r.Usage != nil
+	switch r.Outcome {
+	case OutcomeUsage:
+		if reported {
+			return Exactly(used)
+		}
+		return keep
+	case OutcomeNoUsage, OutcomeTimeout:
+		return keep
+	case OutcomeEmpty, OutcomeUnreachable, OutcomeInternal:
+		return Span{}
+	case OutcomeClientError:
+		if reported {
+			return Exactly(used)
+		}
+		return Span{}
+	case OutcomeServerError:
+		switch {
+		case reported:
+			return Exactly(used)
+		case l.KeepOn5xx:
+			return keep
+		}
+		return Span{}
+	case OutcomeCut:
+		if reported {
+			return keep.atLeast(Exactly(used))
+		}
+		return keep
+	case OutcomeLeft:
+		return afterLeaving(r, h, l, t, keep)
+	case OutcomeLeftEarly:
+		if r.Received == 0 {
+			return Between(0, keep.Hi) // written to the upstream or not: nobody saw it
+		}
+		if reported {
+			return keep.join(Exactly(used))
+		}
+		return keep
+	case OutcomeCutByTarget:
+		return observed(r, h).atLeast(h.Prompt)
+	case OutcomeUnknown:
+	}
+	return unknownActual(r, h, l)
+}
+
+// afterLeaving is the cost when the client left after the upstream's headers. A
+// usage that the mock wrote long before the drain's end was drained; one at its
+// very end may have been missed.
+func afterLeaving(r *Request, h *Hold, l *Limit, t *Target, keep Span) Span {
+	how := l.OnDisconnect
+	if how == DisconnectUnknown {
+		how = t.Disconnect
+	}
+	seen := observed(r, h).atLeast(h.Prompt)
+	used := Exactly(weighed(r.Usage, l.Weights))
+	wrote := r.Usage != nil && r.UsageAt != 0
+	// A usage written before the client left may have been read in every mode.
+	race := wrote && r.UsageAt <= r.leftAt()+t.SettleDelay+t.ClockError
+	switch how {
+	case DisconnectDrain:
+		if !wrote {
+			return keep
+		}
+		if r.UsageAt+t.ClockError+t.SettleDelay < r.leftAt()+t.Drain {
+			return used
+		}
+		return used.join(keep)
+	case DisconnectKeep:
+		if race {
+			return keep.join(used)
+		}
+		return keep
+	case DisconnectObserved:
+		if race {
+			return seen.join(used)
+		}
+		return seen
+	case DisconnectCancel, DisconnectUnknown:
+	}
+	return unknownActual(r, h, l)
+}
+
+func (r *Request) leftAt() int64 {
+	if r.Left != 0 {
+		return r.Left
+	}
+	return r.Ended
+}
+
+// unknownActual bounds the cost where nobody declared it: the usage where it was
+// written in full, at least the prompt for what was cut, else anything up to the
+// larger of reservation and truth.
+func unknownActual(r *Request, h *Hold, l *Limit) Span {
+	used := weighed(r.Usage, l.Weights)
+	most := max(h.Reserved.Hi, used, observed(r, h).Hi)
+	switch {
+	case r.Usage != nil && r.Outcome == OutcomeUsage:
+		return Exactly(used)
+	case r.Outcome == OutcomeCut || r.Outcome == OutcomeCutByTarget:
+		return Between(min(h.Prompt.Lo, most), most)
+	}
+	return Between(0, most)
+}
+
+// observed is P plus a quarter of the content bytes that were seen, rounded up.
+func observed(r *Request, h *Hold) Span {
+	return Between(h.Prompt.Lo+(r.Content.Lo+3)/4, h.Prompt.Hi+(r.Content.Hi+3)/4)
+}
+
+// weighed prices a usage in its classes, each token in exactly one, rounded up
+// once; what the total has beyond both sides is output.
+func weighed(u *Usage, w *Weights) int64 {
+	if u == nil {
+		return 0
+	}
+	total := max(u.Total, u.In+u.Out)
+	if w == nil {
+		return total
+	}
+	input := max(0, u.In-u.Cached-u.CacheWrite)
+	output := max(0, u.Out-u.Reasoning) + total - u.In - u.Out
+	sum := input*w.Input + u.Cached*w.CachedInput + u.CacheWrite*w.CacheWrite +
+		output*w.Output + u.Reasoning*w.Reasoning
+	return (sum + 999) / 1000
+}

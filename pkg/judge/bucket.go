@@ -1,0 +1,399 @@
+package judge
+
+// bucketBound is one bound of the level of a bucket, upper or lower, as a
+// function of the instant T of a decision.
+//
+// The level is min over s of (B + refill - charges + refunds in (s, T]). The
+// upper bound counts a charge only when it certainly lies in (s, T], at the
+// early end of its interval, and a refund as soon as it may, at the late end.
+// The lower bound does the opposite. So each charge and refund has one place in
+// a chain, fixed by its intervals, and only switches on as T passes; what may
+// have happened by T but has its place after T is kept in pending.
+//
+// Levels are kept as y = level - refilled(T), so that the refill costs nothing.
+type bucketBound struct {
+	scale   scale
+	charges []charge
+	upper   bool
+	retro   bool
+	// floored: the level is lifted to floor where a debit takes it below.
+	floored    bool
+	cap, floor int64 // units
+	start      int64 // units, at the origin
+	chain      *chain
+	pending    int64
+	states     []int64 // what each charge has in pending now
+	places     []place
+	at         []int64 // instant of each link of the chain
+}
+
+// place is where a charge and its settlement sit in the chain, and the cap and
+// the floor (y) that hold there.
+type place struct {
+	taken, settled           int32
+	takenCap, takenFloor     int64
+	settledCap, settledFloor int64
+	at                       uint8 // edges already passed
+}
+
+// open amounts: for a charge whose reservation is only known within bounds, a
+// window that begins while it is open may gain up to this much more (or less) at
+// its settlement than a window that saw it being taken. The cap and the floor
+// are moved by the sum of them.
+func openAmount(c *charge) int64 {
+	if c.prior {
+		return 0
+	}
+	return c.taken.Hi - c.taken.Lo
+}
+
+// place gives every charge its places, in one pass over the sorted marks.
+func (b *bucketBound) place(marks []mark, unit int64) {
+	b.places = make([]place, len(b.charges))
+	b.states = make([]int64, len(b.charges))
+	next, open := int32(0), int64(0)
+	for i := 0; i < len(marks); {
+		j := i
+		for ; j < len(marks) && marks[j].at == marks[i].at; j++ {
+			if c := &b.charges[marks[j].item]; marks[j].edge == decidedLo && !c.asks {
+				open += openAmount(c)
+			}
+		}
+		refill := b.scale.refilled(marks[i].at)
+		margin := open * unit
+		if !b.upper {
+			margin = -margin
+		}
+		limit, floor := b.cap+margin-refill, -infinite
+		if b.floored {
+			floor = b.floor + margin - refill
+		}
+		// At one instant charges come first in the upper bound, refunds in the lower.
+		for _, charges := range []bool{b.upper, !b.upper} {
+			for _, m := range marks[i:j] {
+				next = b.placeOne(m, charges, next, limit, floor)
+			}
+		}
+		for ; i < j; i++ {
+			if c := &b.charges[marks[i].item]; marks[i].edge == settledHi {
+				open -= openAmount(c)
+			}
+		}
+	}
+	b.chain = newChain(int(next))
+}
+
+func (b *bucketBound) placeOne(m mark, charges bool, next int32, limit, floor int64) int32 {
+	c, p := &b.charges[m.item], &b.places[m.item]
+	takenAt, settledAt := decidedHi, settledLo
+	if b.upper {
+		takenAt, settledAt = decidedLo, settledHi
+	}
+	if b.change(c) < 0 { // an overshoot is charged at its settlement
+		settledAt = settledHi + settledLo - settledAt
+	}
+	switch {
+	case c.asks:
+	case m.edge == takenAt && charges:
+		p.taken, p.takenCap, p.takenFloor = next, limit, floor
+		b.at = append(b.at, m.at)
+		next++
+	case m.edge == settledAt && charges == (b.change(c) < 0) && b.change(c) != 0 && (!b.retro || c.prior):
+		p.settled, p.settledCap, p.settledFloor = next, limit, floor
+		b.at = append(b.at, m.at)
+		next++
+	}
+	return next
+}
+
+// taken is what this bound counts as held, in tokens.
+func (b *bucketBound) taken(c *charge) int64 {
+	if c.prior {
+		return 0
+	}
+	if b.upper {
+		return c.taken.Lo
+	}
+	return c.taken.Hi
+}
+
+// actual is what this bound counts as charged.
+func (b *bucketBound) actual(c *charge) int64 {
+	if b.upper {
+		return c.actual.Lo
+	}
+	return c.actual.Hi
+}
+
+// change is what a settlement gives back; an overshoot is negative.
+func (b *bucketBound) change(c *charge) int64 {
+	if c.prior {
+		if b.upper {
+			return c.taken.Hi - c.actual.Lo
+		}
+		return c.taken.Lo - c.actual.Hi
+	}
+	return b.taken(c) - b.actual(c)
+}
+
+// merged: in the lower bound, a refund that may come before the end of the
+// charge's own interval is taken off the charge itself, because no order has the
+// refund without the charge.
+func (b *bucketBound) merged(c *charge) bool {
+	return !b.upper && !c.prior && b.change(c) > 0 && c.settled.Lo <= c.decided.Hi
+}
+
+// pend replaces what a charge has pending.
+func (b *bucketBound) pend(i int32, tokens int64) {
+	v := tokens * b.scale.unit
+	b.pending += v - b.states[i]
+	b.states[i] = v
+}
+
+// charge puts a charge of some tokens in its place.
+func (b *bucketBound) charge(place int32, limit, floor, tokens int64) {
+	v := tokens * b.scale.unit
+	b.chain.set(int(place), clamp{add: -v, lo: floor, hi: max(floor, limit-v)})
+}
+
+// refund puts a refund in its place.
+func (b *bucketBound) refund(place int32, limit, tokens int64) {
+	v := tokens * b.scale.unit
+	f := clamp{add: v, lo: -infinite, hi: infinite}
+	if !b.upper {
+		f.hi = limit + v // a window may begin right before it
+	}
+	b.chain.set(int(place), f)
+}
+
+func (b *bucketBound) value(at int64) (bound, since int64) {
+	y, link := b.chain.apply(b.start)
+	level := y + b.scale.refilled(at)
+	if b.upper {
+		level += b.pending
+	}
+	since = b.scale.origin
+	switch {
+	case level >= b.cap:
+		level, since = b.cap, at
+	case link >= 0:
+		since = b.at[link]
+	}
+	if !b.upper {
+		level -= b.pending
+	}
+	return level, since
+}
+
+const (
+	passedDecided = 1 << iota
+	reachedSettled
+	passedSettled
+)
+
+func (b *bucketBound) reach(m mark) {
+	c, p := &b.charges[m.item], &b.places[m.item]
+	if c.asks {
+		return
+	}
+	switch m.edge {
+	case decidedLo:
+		if !b.upper {
+			b.pend(m.item, b.taken(c))
+		}
+	case settledLo:
+		p.at |= reachedSettled
+		b.settling(m.item, c, p)
+	case decidedHi, settledHi, expires:
+	}
+}
+
+func (b *bucketBound) pass(m mark) {
+	c, p := &b.charges[m.item], &b.places[m.item]
+	if c.asks {
+		return
+	}
+	switch m.edge {
+	case decidedHi:
+		p.at |= passedDecided
+		b.passDecided(m.item, c, p)
+	case settledHi:
+		p.at |= passedSettled
+		b.passSettled(m.item, c, p)
+	case decidedLo, settledLo, expires:
+	}
+}
+
+// settling: the settlement may have happened.
+func (b *bucketBound) settling(i int32, c *charge, p *place) {
+	change := b.change(c)
+	switch {
+	case b.retro && !c.prior:
+		b.retroactive(i, c, p)
+	case b.upper && change > 0:
+		// A charge that is a point and has not passed at this very instant cannot have
+		// been settled before another decision of the instant without being charged.
+		if p.at&passedDecided != 0 || c.prior || !c.decided.IsPoint() {
+			b.pend(i, change)
+		}
+	case !b.upper && change < 0:
+		held := int64(0)
+		if p.at&passedDecided == 0 {
+			held = b.taken(c)
+		}
+		b.pend(i, held-change)
+	}
+}
+
+// passDecided: the charge has certainly been taken.
+func (b *bucketBound) passDecided(i int32, c *charge, p *place) {
+	if b.retro && !c.prior {
+		b.retroactive(i, c, p)
+		return
+	}
+	b.charge(p.taken, p.takenCap, p.takenFloor, b.taken(c))
+	change := b.change(c)
+	switch {
+	case p.at&passedSettled != 0:
+		b.passSettled(i, c, p)
+	case p.at&reachedSettled != 0 && b.upper == (change > 0):
+		b.pend(i, abs(change))
+	default:
+		b.pend(i, 0)
+	}
+}
+
+// passSettled: the settlement has certainly happened.
+func (b *bucketBound) passSettled(i int32, c *charge, p *place) {
+	if b.retro && !c.prior {
+		b.retroactive(i, c, p)
+		return
+	}
+	if p.at&passedDecided == 0 && !c.prior {
+		return // both intervals end here, and the decision is told next
+	}
+	b.pend(i, 0)
+	change := b.change(c)
+	switch {
+	case b.merged(c):
+		b.charge(p.taken, p.takenCap, p.takenFloor, b.actual(c))
+	case change > 0:
+		b.refund(p.settled, p.settledCap, change)
+	case change < 0:
+		b.charge(p.settled, p.settledCap, p.settledFloor, -change)
+	}
+}
+
+// retroactive: one charge at the decision, whose amount becomes the actual one
+// when it is settled.
+func (b *bucketBound) retroactive(i int32, c *charge, p *place) {
+	amount := b.taken(c)
+	switch {
+	case p.at&passedSettled != 0:
+		amount = b.actual(c)
+	case p.at&reachedSettled != 0 && b.upper:
+		amount = min(amount, b.actual(c))
+	case p.at&reachedSettled != 0:
+		amount = max(amount, b.actual(c))
+	}
+	switch {
+	case p.at&passedDecided != 0:
+		b.pend(i, 0)
+		b.charge(p.taken, p.takenCap, p.takenFloor, amount)
+	case !b.upper:
+		b.pend(i, amount)
+	}
+}
+
+func abs(v int64) int64 { return max(v, -v) }
+
+// verdicts of a bucket: both bounds over time, asked at every decision.
+func (a *account) judgeBucket(h *Header, end int64) bool {
+	marks := marksOf(a.charges)
+	var sum int64
+	for i := range a.charges {
+		c := &a.charges[i]
+		sum = min(sum+max(c.taken.Hi, c.actual.Hi, c.demand.Hi), most)
+	}
+	upper, ok1 := a.newBound(h, true, sum, end)
+	lower, ok2 := a.newBound(h, false, sum, end)
+	if !ok1 || !ok2 {
+		return false
+	}
+	upper.place(marks, upper.scale.unit)
+	high := sweep(marks, upper, 1)
+	upper.chain, upper.places, upper.states = nil, nil, nil // a million events are large
+	lower.place(marks, lower.scale.unit)
+	low := sweep(marks, lower, -1)
+	lower.chain, lower.places, lower.states = nil, nil, nil
+	a.verdicts = make([]verdict, len(a.charges))
+	for i := range a.charges {
+		c := &a.charges[i]
+		if c.prior {
+			continue
+		}
+		top := high.extreme(c.decided)
+		bottom := low.extreme(c.decided)
+		if !c.asks {
+			bottom += c.taken.Hi * lower.scale.unit // its own, which was pending
+		}
+		v := &a.verdicts[i]
+		v.most, v.least = upper.scale.ceil(top), lower.scale.floor(bottom)
+		if short := c.demand.Lo*upper.scale.unit - top; short > upper.scale.slack {
+			v.lack = upper.scale.ceil(short)
+		}
+		v.fits = bottom-c.demand.Hi*lower.scale.unit >= lower.scale.slack
+	}
+	a.high, a.low = high, low
+	a.together = a.arrivals(upper)
+	a.levels = samples(high, low, &upper.scale, &lower.scale)
+	a.upScale, a.downScale = upper.scale, lower.scale
+	return true
+}
+
+// newBound is one bound before anything has happened. The upper one takes the
+// largest limits that the tolerance allows, the lower one the smallest.
+func (a *account) newBound(h *Header, upper bool, sum, end int64) (*bucketBound, bool) {
+	l, t := a.limit, &h.Target
+	ppm, amount, burst, far := t.TolerancePPM, l.Amount.Hi, l.Burst.Hi, l.Burst.Lo
+	if !upper {
+		ppm, amount, burst, far = -ppm, l.Amount.Lo, l.Burst.Lo, l.Burst.Hi
+	}
+	num, den := uint64(max(0, amount)), uint64(max(1, l.Per))
+	if !l.AmountMicro {
+		num *= 1_000_000
+	}
+	if ppm != 0 {
+		num = uint64(perMillion(int64(num), ppm))
+	}
+	burst, far = perMillion(burst, ppm), perMillion(far, -ppm)
+	origin := h.Start
+	if l.From != 0 {
+		origin = l.From
+	}
+	s, ok := newScale(num, den, min(sum+4*burst, most), origin, end)
+	b := &bucketBound{
+		scale: s, charges: a.charges, upper: upper, retro: l.Refund == RefundRetroactive,
+		cap: burst * s.unit, floor: -far * s.unit, start: burst * s.unit,
+	}
+	// A floor that nobody declared may be there (upper) and may be not (lower).
+	b.floored = t.DebtFloor == DebtFloorBurst || (upper && t.DebtFloor == DebtFloorUnknown)
+	if b.retro && !upper {
+		b.floored = false // where the floor is applied in a replay is not observable
+	}
+	if !upper && (t.UsedAccounts || l.From != 0) {
+		b.start = b.floor
+	}
+	return b, ok
+}
+
+// samples thins two series out for a plot, in whole tokens.
+func samples(high, low *series, up, down *scale) []Sample {
+	n := len(high.at)
+	step := (n + MaxSamples - 1) / MaxSamples
+	var out []Sample
+	for i := 0; i < n; i += max(step, 1) {
+		out = append(out, Sample{At: high.at[i], Min: down.floor(low.value[i]), Max: up.ceil(high.value[i])})
+	}
+	return out
+}

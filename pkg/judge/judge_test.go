@@ -1,0 +1,134 @@
+package judge
+
+import (
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// histories is how many a property is tried on: LLMLIMIT_SOAK=1 makes it many.
+func histories(short int) int {
+	if os.Getenv("LLMLIMIT_SOAK") != "" {
+		return 100 * short
+	}
+	return short
+}
+
+// randomSimulation draws a policy, a load and troubles.
+func randomSimulation(seed uint64) *simulation {
+	rng := rand.New(rand.NewPCG(seed, 17))
+	s := &simulation{
+		rng: rng, start: noon, requests: 20 + rng.IntN(150), keys: 1 + rng.IntN(2),
+		tpm: 1000 * (1 + rng.Int64N(300)), load: 0.3 + 1.5*rng.Float64(),
+		latency: 1 + rng.Int64N(200)*ms, trouble: 0.3 * rng.Float64(), overshoot: 0.3 + 1.2*rng.Float64(),
+		keep5xx: rng.IntN(2) == 0, unknownOutcomes: rng.IntN(4) == 0,
+	}
+	s.tpm += rng.Int64N(1000)
+	s.burst = 500 + rng.Int64N(s.tpm)
+	s.maxCost = 100 + rng.Int64N(s.burst)
+	if rng.IntN(2) == 0 {
+		s.hop = rng.Int64N(10 * ms)
+		s.delay = rng.Int64N(20 * ms)
+	}
+	if rng.IntN(4) == 0 {
+		s.retro = true
+		s.overshoot = min(s.overshoot, 1)
+	}
+	if rng.IntN(3) == 0 {
+		s.day = s.maxCost * (2 + rng.Int64N(40))
+		s.start = noon + 12*3600*sec - rng.Int64N(60*sec) // midnight comes
+	}
+	if rng.IntN(3) == 0 && !s.retro {
+		s.rps, s.rpsBurst = 1+rng.Int64N(20), 1+rng.Int64N(20)
+	}
+	if rng.IntN(4) == 0 {
+		s.slots = 1 + rng.IntN(8)
+	}
+	return s
+}
+
+// The judge must never cry wolf.
+func TestRightLimiterIsNeverFound(t *testing.T) {
+	t.Parallel()
+	var admitted, rejected, undecidable int
+	for seed := range histories(1500) {
+		s := randomSimulation(uint64(seed))
+		r := Judge(s.history())
+		if r.Failed() {
+			t.Fatalf("seed %d (%+v): %+v", seed, *s, r.Findings[0])
+		}
+		admitted += r.Totals.Admitted
+		rejected += r.Totals.Rejected
+		undecidable += r.Totals.Undecidable
+	}
+	t.Logf("%d admitted, %d rejected, %d undecidable", admitted, rejected, undecidable)
+	if rejected*20 < admitted {
+		t.Errorf("%d rejections of %d: the load tests nothing", rejected, admitted+rejected)
+	}
+}
+
+// saturated is the load of the table in verification.md.
+func saturated(seed uint64, hop int64) *simulation {
+	return &simulation{
+		rng: rand.New(rand.NewPCG(seed, 3)), start: noon, requests: 500, keys: 1,
+		tpm: 240_000, burst: 6000, load: 1.15, maxCost: 1000, latency: 300 * ms,
+		overshoot: 1.3, hop: hop, delay: min(2*ms, 1+hop),
+	}
+}
+
+var faults = []struct {
+	name  string
+	fault fault
+}{
+	{"over-admits 50 tokens", fault{overAdmit: 50}},
+	{"over-admits 300 tokens", fault{overAdmit: 300}},
+	{"drops 1 % of refunds", fault{dropRefund: 0.01}},
+	{"drops 10 % of refunds", fault{dropRefund: 0.1}},
+	{"refunds x 0.95", fault{refundScale: 0.95}},
+	{"doubles 1 % of refunds", fault{double: 0.01}},
+	{"refunds not capped", fault{notCapped: true}},
+	{"refunds 500 ms late", fault{late: 500 * ms}},
+	{"overshoot not debited", fault{noDebit: true}},
+	{"rate + 1 %", fault{rateScale: 1.01}},
+	{"rate - 1 %", fault{rateScale: 0.99}},
+	{"burst + 2 %", fault{burstScale: 1.02}},
+	{"races for 10 ms", fault{race: 10 * ms}},
+}
+
+// And it must see every arithmetic fault, whatever the uncertainty.
+func TestFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	const runs = 12
+	found, all := 0, 0
+	for _, f := range faults {
+		for _, hop := range []int64{0, ms / 2, 5 * ms} {
+			n := 0
+			for seed := range uint64(runs) {
+				s := saturated(seed, hop)
+				s.fault = f.fault
+				if Judge(s.history()).Failed() {
+					n++
+				}
+			}
+			found, all = found+n, all+runs
+			t.Logf("%-24s hop %4.1f ms: %2d/%d", f.name, float64(hop)/float64(ms), n, runs)
+			if n < runs*3/4 {
+				t.Errorf("%s at %d ns: found in %d of %d runs", f.name, hop, n, runs)
+			}
+		}
+	}
+	if found*100 < all*95 {
+		t.Errorf("found %d of %d", found, all)
+	}
+}
+
+func TestSaturatedLoadOfRightLimiter(t *testing.T) {
+	t.Parallel()
+	for _, hop := range []int64{0, ms / 2, 5 * ms} {
+		for seed := range uint64(20) {
+			if r := Judge(saturated(seed, hop).history()); r.Failed() {
+				t.Fatalf("seed %d, hop %d: %+v", seed, hop, r.Findings[0])
+			}
+		}
+	}
+}

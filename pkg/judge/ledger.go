@@ -1,0 +1,3 @@
+package judge
+
+func (c *court) judgeLedger() {}
