@@ -136,7 +136,7 @@ func TestEveryNumber(t *testing.T) {
 
 // TestRulesPlace shows that the problems of a suite's rules carry the suite's lines.
 func TestRulesPlace(t *testing.T) {
-	text := "      - name: tpm\n        limit_keys: [\"header:x-tenant\"]\n        algoritm: token_bucket_llm\n"
+	text := "      - name: tpm\n        limit_keys: [\"header:x-tenant\"]\n        limitkeys: token_bucket_llm\n"
 	_, err := policy.ParseRules(policy.Source{File: "suite.yaml", Data: []byte(text), Line: 12}, policy.Options{Now: now})
 	want := `suite.yaml:12:9: [0]: field "algorithm" is missing
   12 |       - name: tpm
@@ -144,8 +144,8 @@ func TestRulesPlace(t *testing.T) {
 suite.yaml:12:9: [0]: field "algorithm_config" is missing
   12 |       - name: tpm
      |         ^
-suite.yaml:14:9: [0]: unknown field "algoritm" (did you mean "algorithm"?)
-  14 |         algoritm: token_bucket_llm
+suite.yaml:14:9: [0]: unknown field "limitkeys" (did you mean "limit_keys"?)
+  14 |         limitkeys: token_bucket_llm
      |         ^`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
