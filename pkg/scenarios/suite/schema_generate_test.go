@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/invopop/jsonschema"
@@ -142,20 +141,24 @@ func object(properties map[string]*jsonschema.Schema) *jsonschema.Schema {
 	return out
 }
 
-// allowInterpolation lets ${…} stand where a number, a truth value or a fixed
-// word is expected.
+// allowInterpolation lets ${…} stand where a number, a truth value, a list or a
+// fixed word is expected, at any depth.
 func allowInterpolation(definition *jsonschema.Schema) {
+	for _, form := range definition.AnyOf {
+		allowInterpolation(form)
+	}
 	if definition.Properties == nil {
 		return
 	}
 	for pair := definition.Properties.Oldest(); pair != nil; pair = pair.Next() {
 		p := pair.Value
-		fixed := p.Type == "integer" || p.Type == "number" || p.Type == "boolean" || p.Type == "string" && len(p.Enum) > 0
-		if !fixed || pair.Key == "version" {
+		allowInterpolation(p)
+		fixed := contains([]string{"integer", "number", "boolean", "array"}, p.Type) || p.Type == "string" && len(p.Enum) > 0
+		if !fixed || contains([]string{"version", "steps", "scenarios", "include", "check"}, pair.Key) {
 			continue
 		}
 		plain := *p
 		plain.Description = ""
-		*p = jsonschema.Schema{Description: strings.TrimSpace(p.Description), AnyOf: []*jsonschema.Schema{&plain, {Type: "string", Pattern: interpolated}}}
+		*p = jsonschema.Schema{Description: p.Description, AnyOf: []*jsonschema.Schema{&plain, {Type: "string", Pattern: interpolated}}}
 	}
 }

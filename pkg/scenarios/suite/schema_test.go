@@ -33,7 +33,7 @@ func TestSchemaIsFresh(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(found, fresh) {
+		if !bytes.Equal(found, fresh) || !bytes.Equal(Schema(), fresh) {
 			t.Errorf("%s is stale; run go test ./pkg/scenarios/suite -update", file)
 		}
 	}
@@ -41,7 +41,11 @@ func TestSchemaIsFresh(t *testing.T) {
 
 func compiledSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	fresh, err := generateSchema("./")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(fresh))
 	if err != nil {
 		t.Fatal(err)
 	}
