@@ -1,0 +1,258 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/llmlimit/llmlimit/internal/memnet"
+	"github.com/llmlimit/llmlimit/pkg/limiter"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/policy"
+	"github.com/llmlimit/llmlimit/pkg/proxy"
+)
+
+// system is a client, the proxy and the mock on one network in memory, in virtual time.
+type system struct {
+	t      *testing.T
+	net    *memnet.Network
+	mock   *mockllm.Mock
+	proxy  *proxy.Proxy
+	store  *limiter.Memory
+	client *http.Client
+
+	mu      sync.Mutex
+	records []proxy.Record
+	settles int // calls of Config.Settle
+	plans   int
+}
+
+const (
+	chatPath = "/v1/chat/completions"
+	// chatBody costs 6 + 1000: ceil(5 / 4) + 4 × 1 + 1000.
+	chatBody   = `{"model":"mock","max_tokens":1000,"messages":[{"role":"user","content":"hello"}]}`
+	streamBody = `{"model":"mock","max_tokens":1000,"stream":true,"messages":[{"role":"user","content":"hello"}]}`
+	chatCost   = 1006
+
+	// tpmRules is a minute of 6000 tokens and a day of 100 000.
+	tpmRules = `
+- name: tpm
+  limit_keys: ["header:x-tenant"]
+  algorithm: token_bucket_llm
+  algorithm_config: { tokens_per_minute: 6000, tokens_per_day: 100000 }
+`
+)
+
+// bundle compiles rules as a suite carries them.
+func bundle(t testing.TB, rules string, proxies ...netip.Prefix) *policy.Bundle {
+	t.Helper()
+	b, err := policy.ParseRules(policy.Source{File: "rules", Data: []byte(rules)}, policy.Options{Now: time.Now(), TrustedProxies: proxies})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// inSystem runs a test in a bubble. Whatever goroutine is left at its end fails it.
+func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(s *system)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{t: t, net: &memnet.Network{}, store: limiter.New(limiter.Options{})}
+		s.mock = mockllm.New(mockllm.Options{Plan: mockllm.Plan{Usage: mockllm.Usage{In: mockllm.Count(10), Out: mockllm.Count(40)}}})
+		transport := proxy.NewTransport(proxy.TransportOptions{DialContext: s.net.DialContext})
+		cfg := proxy.Config{
+			Backend: &url.URL{Scheme: "http", Host: "mock:80"}, Bundle: bundle(t, rules), Store: s.store, Transport: transport,
+			Random: rand.NewChaCha8([32]byte{1}),
+			Observe: func(r proxy.Record) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.records = append(s.records, r)
+			},
+		}
+		cfg.Settle = func(ctx context.Context, store limiter.Store, now time.Time, bill *proxy.Bill) (limiter.Settlement, error) {
+			s.mu.Lock()
+			s.settles++
+			s.mu.Unlock()
+			return proxy.SettleNow(ctx, store, now, bill)
+		}
+		if change != nil {
+			change(&cfg)
+		}
+		p, err := proxy.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.proxy = p
+		s.client = s.newClient(false)
+		stopMock := s.serve("mock:80", s.mock.Serve)
+		server := proxy.NewServer(p, proxy.ServerOptions{})
+		stopProxy := s.serve("proxy:80", func(ctx context.Context, l net.Listener) error {
+			context.AfterFunc(ctx, func() { _ = server.Close() })
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		test(s)
+		s.client.CloseIdleConnections()
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		stopProxy()
+		transport.CloseIdleConnections()
+		stopMock()
+	})
+}
+
+// serve runs a server until the returned function is called.
+func (s *system) serve(addr string, run func(context.Context, net.Listener) error) (stop func()) {
+	l, err := s.net.Listen(addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, l) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("serving %s: %v", addr, err)
+		}
+	}
+}
+
+// newClient has connections of its own and decodes nothing.
+func (s *system) newClient(h2 bool) *http.Client {
+	var protocols http.Protocols
+	protocols.SetHTTP1(!h2)
+	protocols.SetUnencryptedHTTP2(h2)
+	return &http.Client{Transport: &http.Transport{DialContext: s.net.DialContext, Protocols: &protocols, DisableCompression: true}}
+}
+
+// plan stores a plan and returns the header that names it.
+func (s *system) plan(p mockllm.Plan) http.Header {
+	s.plans++
+	id := "p" + string(rune('a'+s.plans%26)) + string(rune('a'+s.plans/26))
+	s.mock.SetPlan(id, p)
+	return http.Header{"X-Llmlimit-Mock": {"id=" + id}}
+}
+
+// request is a POST for tenant "t".
+func (s *system) request(ctx context.Context, path, body string, header http.Header) *http.Request {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://proxy:80"+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if req.Header.Get("X-Tenant") == "" {
+		req.Header.Set("X-Tenant", "t")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req
+}
+
+// answer is a whole response, and what broke while it was read.
+type answer struct {
+	*http.Response
+	body []byte
+	err  error
+}
+
+// post sends a request and reads the answer to its end.
+func (s *system) post(path, body string, header http.Header) answer {
+	s.t.Helper()
+	return s.do(s.client, s.request(s.t.Context(), path, body, header))
+}
+
+func (s *system) do(c *http.Client, req *http.Request) answer {
+	s.t.Helper()
+	resp, err := c.Do(req)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	synctest.Wait() // the handler has ended
+	return answer{resp, body, err}
+}
+
+// last is the record of the last request.
+func (s *system) last() proxy.Record {
+	s.t.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.records) == 0 {
+		s.t.Fatal("no record")
+	}
+	return s.records[len(s.records)-1]
+}
+
+// entry is the mock's line of the last request that it received.
+func (s *system) entry() mockllm.Entry {
+	s.t.Helper()
+	synctest.Wait()
+	entries := s.mock.Journal().Entries()
+	if len(entries) == 0 {
+		s.t.Fatal("the mock received nothing")
+	}
+	return entries[len(entries)-1]
+}
+
+// account is the state of one window of tenant t's accounts, which are all there are.
+func (s *system) account(kind limiter.Kind) limiter.AccountState {
+	s.t.Helper()
+	synctest.Wait()
+	states := s.store.Inspect(time.Now(), func(a limiter.Account) bool { return a.Limit.Kind == kind })
+	if len(states) != 1 {
+		s.t.Fatalf("found %d accounts of kind %v, expected one", len(states), kind)
+	}
+	return states[0]
+}
+
+// charged checks what the last request cost: in the record, in both accounts, and that it settled once.
+func (s *system) charged(outcome proxy.Outcome, want int64) {
+	s.t.Helper()
+	r := s.last()
+	if r.Outcome != outcome || r.Actual != want {
+		s.t.Errorf("outcome %s, charged %d (%s), expected %s, %d", r.Outcome, r.Actual, r.Err, outcome, want)
+	}
+	for _, kind := range []limiter.Kind{limiter.TokenBucket, limiter.Window} {
+		l := s.account(kind).Ledger
+		if l.Actual != want || l.Outstanding != 0 {
+			s.t.Errorf("%v: charged %d with %d outstanding, expected %d and 0", kind, l.Actual, l.Outstanding, want)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settles != 1 {
+		s.t.Errorf("settled %d times, expected once", s.settles)
+	}
+}
+
+// sameBytes checks that the client received what the mock sent, less the event that the proxy caused.
+func (s *system) sameBytes(got []byte) {
+	s.t.Helper()
+	e := s.entry()
+	want := e.Sent.Body
+	if r := e.Sent.UsageEvent; r != nil && s.last().Stream && e.IncludeUsage {
+		want = append(bytes.Clone(want[:r.From]), want[r.To:]...)
+	}
+	if !bytes.Equal(got, want) {
+		s.t.Errorf("the client received\n%q\nexpected\n%q", got, want)
+	}
+}
