@@ -358,8 +358,7 @@ func (s *Step) compile(types *cellTypes, report func(Problem)) *cellTypes {
 			return
 		}
 		problem := Problem{Pos: e.Pos, Message: err.Error(), Anchor: "expressions"}
-		var inside *expressionError
-		if errors.As(err, &inside) {
+		if inside, ok := errors.AsType[*expressionError](err); ok {
 			problem.Message, problem.Nearest = inside.message, inside.nearest
 			problem.Column = e.column + inside.at
 		}

@@ -57,9 +57,7 @@ func (c *compiler) program() *Program {
 	}
 	if o.Target != nil {
 		p.Implementation, p.Features, p.Spend = o.Target.Implementation, o.Target.Features, o.Target.Spend
-		for file, lines := range map[string][]string{o.Target.root.pos.File: o.Target.lines} {
-			c.sources[file] = lines
-		}
+		c.sources[o.Target.root.pos.File] = o.Target.lines
 	}
 	c.resolveVars(p.RunID)
 	selection, err := newSelection(o)

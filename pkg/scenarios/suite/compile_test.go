@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func problemsOf(t *testing.T, src string, o Options) string {
 		_, more := Compile(s, o)
 		problems = append(problems, more...)
 	}
-	return problems.Error()
+	return (&InvalidError{problems}).Error()
 }
 
 const merging = `
@@ -82,7 +83,7 @@ func TestMerging(t *testing.T) {
 		t.Errorf("cell %+v", cell)
 	}
 	first := cell.Steps[0].Send
-	if first.Method != "POST" || first.Path != "/v1" || first.Framing != "chunked" {
+	if first.Method != http.MethodPost || first.Path != "/v1" || first.Framing != "chunked" {
 		t.Errorf("%+v", first)
 	}
 	if want := map[string]string{"x-tenant": "other", "x-run": "r1"}; !maps.Equal(first.Headers, want) {
@@ -420,7 +421,7 @@ func TestTargetFile(t *testing.T) {
 	if p.Cells[0].Target.URL != "http://gw" || p.Spend.Tokens != 9 || !p.External {
 		t.Errorf("%+v", p)
 	}
-	if _, problems := ReadTargetFile("t.yaml", []byte("target:\n  urll: http://gw\n")); !strings.Contains(problems.Error(), `did you mean "url"`) {
+	if _, problems := ReadTargetFile("t.yaml", []byte("target:\n  urll: http://gw\n")); !strings.Contains(problems.String(), `did you mean "url"`) {
 		t.Error(problems)
 	}
 }

@@ -77,7 +77,7 @@ func (d *decoder) decode(n *node, v reflect.Value, rules string) {
 		d.open = true
 		return
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the other kinds are not of the language, and the default says so
 	case reflect.Struct:
 		d.structure(n, v)
 	case reflect.Slice:
@@ -180,8 +180,7 @@ func (d *decoder) free(n *node) (any, bool) {
 		return value, true
 	}
 	at := n
-	var unclear *valueError
-	if errors.As(err, &unclear) {
+	if unclear, ok := errors.AsType[*valueError](err); ok {
 		at = unclear.at
 	}
 	d.fail(at, nil, err.Error(), "", "")
@@ -247,7 +246,7 @@ func (d *decoder) integer(n *node, v reflect.Value, rules string) {
 }
 
 func (d *decoder) fractional(n *node, v reflect.Value) {
-	if n.kind != scalarNode || n.quoted || !(integerPattern.MatchString(n.text) || fractionPart.MatchString(n.text)) {
+	if n.kind != scalarNode || n.quoted || !integerPattern.MatchString(n.text) && !fractionPart.MatchString(n.text) {
 		d.fail(n, v.Type(), "found "+describe(n), "a number in plain decimals", "")
 		return
 	}

@@ -181,8 +181,8 @@ func (v *visitor) refuse(n ast.Node, why string) {
 
 // problem puts a library error into our words.
 func (e *Expression) problem(err error, rewritten rewriting, types *cellTypes) error {
-	var where *file.Error
-	if !errors.As(err, &where) {
+	where, ok := errors.AsType[*file.Error](err)
+	if !ok {
 		return &expressionError{message: runError(err).Error()}
 	}
 	out := &expressionError{message: where.Message, at: rewritten.origin(where.From)}
@@ -193,8 +193,7 @@ func (e *Expression) problem(err error, rewritten rewriting, types *cellTypes) e
 // runError keeps the first line of a library error: the others draw its own
 // picture of rewritten text.
 func runError(err error) error {
-	var where *file.Error
-	if errors.As(err, &where) {
+	if where, ok := errors.AsType[*file.Error](err); ok {
 		return errors.New(where.Message)
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")

@@ -73,7 +73,7 @@ func tokenEnd(runes []rune, i int) (end int, duration bool) {
 		}
 		return len(runes), false
 	case isWord(r):
-		for end = i; end < len(runes) && (isWord(runes[end]) || fraction(runes, i, end)); end++ { //nolint:revive // the loop is the work
+		for end = i; end < len(runes) && (isWord(runes[end]) || fraction(runes, i, end)); end++ {
 		}
 		return end, durationPattern.MatchString(string(runes[i:end]))
 	}

@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func (m Matrix) choices() [][]coordinate {
 		var next [][]coordinate
 		for _, before := range out {
 			for i, value := range axis.Values {
-				choice := append(before[:len(before):len(before)], coordinate{axis: axis.Name, label: labels[i], value: value})
+				choice := append(slices.Clip(before), coordinate{axis: axis.Name, label: labels[i], value: value})
 				next = append(next, choice)
 			}
 			if len(next) > maxCells {

@@ -156,8 +156,7 @@ func parseYAML(src []byte) (file *ast.File, err error) {
 
 func (r *reader) syntax(err error) {
 	problem := Problem{Pos: Pos{File: r.file, Line: 1, Column: 1}, Message: err.Error()}
-	var known yaml.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[yaml.Error](err); ok {
 		problem.Message = known.GetMessage()
 		if at := known.GetToken(); at != nil {
 			problem.Pos = r.pos(at)

@@ -33,8 +33,8 @@ type Problem struct {
 	Anchor   string `json:"anchor,omitempty"`   // section of DocsPage
 }
 
-// Error is the problem on one line.
-func (p Problem) Error() string {
+// OneLine is the problem without its picture.
+func (p Problem) OneLine() string {
 	text := p.Pos.String() + ": "
 	if p.Level == Warning {
 		text += "warning: "
@@ -51,7 +51,7 @@ func (p Problem) Error() string {
 
 // String is the problem with its source line, caret and link.
 func (p Problem) String() string {
-	text := p.Error() + "\n"
+	text := p.OneLine() + "\n"
 	if p.Source != "" {
 		gutter := fmt.Sprintf("%5d | ", p.Line)
 		text += gutter + p.Source + "\n"
@@ -99,19 +99,22 @@ func (ps Problems) of(level Level) Problems {
 	return out
 }
 
-// Err is nil if nothing forbids a run, else an error that says everything.
+// Err is nil if nothing forbids a run, else an [InvalidError].
 func (ps Problems) Err() error {
 	if errs := ps.Errors(); len(errs) > 0 {
-		return errs
+		return &InvalidError{Problems: errs}
 	}
 	return nil
 }
 
-// Error is one line per problem.
-func (ps Problems) Error() string {
-	lines := make([]string, len(ps))
-	for i, p := range ps {
-		lines[i] = p.Error()
+// InvalidError says what is wrong with a suite, one line per problem.
+type InvalidError struct{ Problems Problems }
+
+// Error implements error.
+func (e *InvalidError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.OneLine()
 	}
 	return strings.Join(lines, "\n")
 }

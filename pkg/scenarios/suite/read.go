@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"reflect"
 	"regexp"
@@ -94,9 +95,7 @@ func (s *Suite) include(file string, readFile func(string) ([]byte, error)) Prob
 			}
 		}
 		s.vars = append(slices.Clone(other.vars), s.vars...)
-		for name, lines := range other.sources {
-			s.sources[name] = lines
-		}
+		maps.Copy(s.sources, other.sources)
 	}
 	return r.problems
 }

@@ -96,9 +96,8 @@ func readPlan(d *decoder, n *node, v reflect.Value) {
 	var err error
 	plan.Plan, err = mockllm.PlanFromValue(value)
 	for _, one := range flatten(err) {
-		var wrong *mockllm.FieldError
 		at, message := n, one.Error()
-		if errors.As(one, &wrong) {
+		if wrong, ok := errors.AsType[*mockllm.FieldError](one); ok {
 			at, message = n.at(wrong.Path), strings.TrimPrefix(wrong.Path+": "+wrong.Problem, ": ")
 		}
 		d.report(Problem{Pos: at.pos, Message: "in a plan: " + message, Anchor: "the-mocks-answer"})
@@ -112,7 +111,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a direct join is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, one := range joined.Unwrap() {
 			out = append(out, flatten(one)...)

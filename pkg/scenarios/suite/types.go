@@ -206,8 +206,8 @@ var environmentStructs = []reflect.Type{
 
 func exprNames(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("expr"); name != "" {
+	for f := range t.Fields() {
+		if name := f.Tag.Get("expr"); name != "" {
 			names = append(names, name)
 		}
 	}

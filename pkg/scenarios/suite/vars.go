@@ -43,8 +43,7 @@ func ReadVars(file string, src []byte) (map[string]any, Problems) {
 		value, err := f.value.value()
 		if err != nil {
 			at := f.value
-			var unclear *valueError
-			if errors.As(err, &unclear) {
+			if unclear, ok := errors.AsType[*valueError](err); ok {
 				at = unclear.at
 			}
 			r.report(Problem{Pos: at.pos, Width: utf8.RuneCountInString(at.text), Message: err.Error()})
