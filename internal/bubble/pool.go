@@ -33,7 +33,8 @@ type Pool struct {
 
 // Result is what became of one job: a value, or an error, which is a
 // [*CrashError] where the child died, [ErrTimeout] where it was killed for
-// taking too long, or the context's where the run was cancelled.
+// taking too long, or the cause of the
+// context where the run was cancelled.
 type Result struct {
 	Value json.RawMessage
 	Err   error
@@ -70,7 +71,7 @@ type Observer interface {
 
 // Run runs every job and returns when all children have ended: one result per
 // job, in order. When ctx is cancelled, the children are killed and what has not
-// finished has the context's error.
+// finished has the context's cause as its error.
 func (p *Pool) Run(ctx context.Context, jobs []json.RawMessage, observe Observer) []Result {
 	results := make([]Result, len(jobs))
 	next := make(chan int)
@@ -88,13 +89,13 @@ func (p *Pool) Run(ctx context.Context, jobs []json.RawMessage, observe Observer
 	}
 	for i := range jobs {
 		if ctx.Err() != nil {
-			results[i] = Result{Err: ctx.Err()}
+			results[i] = Result{Err: context.Cause(ctx)}
 			continue
 		}
 		select {
 		case next <- i:
 		case <-ctx.Done():
-			results[i] = Result{Err: ctx.Err()}
+			results[i] = Result{Err: context.Cause(ctx)}
 		}
 	}
 	close(next)
@@ -116,8 +117,8 @@ type child struct {
 }
 
 func (w *worker) do(ctx context.Context, job json.RawMessage, event func(json.RawMessage)) Result {
-	if err := ctx.Err(); err != nil {
-		return Result{Err: err}
+	if ctx.Err() != nil {
+		return Result{Err: context.Cause(ctx)}
 	}
 	if w.child == nil {
 		c, err := w.pool.start()

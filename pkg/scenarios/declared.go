@@ -7,9 +7,6 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// defaultDrain is how long the bundled proxy reads on for a client that has left.
-const defaultDrain = 10e9
-
 // declared is what the judge may assume of the target.
 func (w *world) declared() judge.Target {
 	t := w.cell.Target

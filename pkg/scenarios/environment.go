@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,23 +53,16 @@ func (l *lane) environment(ctx context.Context, run *stepRun, e *suite.Expressio
 func (w *world) savedNow() map[string]any {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	saved := make(map[string]any, len(w.saved))
-	for name, value := range w.saved {
-		saved[name] = value
-	}
-	return saved
+	return maps.Clone(w.saved)
 }
 
 // note adds information to the result, once.
 func (w *world) note(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, known := range w.result.Notes {
-		if known == text {
-			return
-		}
+	if text = w.secret(text); !slices.Contains(w.result.Notes, text) {
+		w.result.Notes = append(w.result.Notes, text)
 	}
-	w.result.Notes = append(w.result.Notes, w.secret(text))
 }
 
 // stepResults are the responses by the id of their step.

@@ -52,7 +52,7 @@ func (e *execution) run(ctx context.Context) (*Run, error) {
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	e.stop = stop
-	var virtual, real, serial []*unit
+	var virtual, direct, serial []*unit
 	for _, u := range e.units {
 		switch {
 		case u.cell.Skip != "":
@@ -62,11 +62,11 @@ func (e *execution) run(ctx context.Context) (*Run, error) {
 		case u.cell.Serial:
 			serial = append(serial, u)
 		default:
-			real = append(real, u)
+			direct = append(direct, u)
 		}
 	}
 	e.runVirtual(work, virtual)
-	e.runReal(work, real, max(1, e.o.Workers))
+	e.runReal(work, direct, max(1, e.o.Workers))
 	e.runReal(work, serial, 1)
 	return e.summary(ctx, time.Since(began)), nil
 }
@@ -162,9 +162,9 @@ func (e *execution) runHere(ctx context.Context, u *unit) *ScenarioResult {
 		ctx, cancel = context.WithTimeout(ctx, e.o.CellTimeout)
 		defer cancel()
 	}
-	real := *u.cell
-	real.Virtual = false
-	return runCell(ctx, u.suite, &real, &e.o, func(p LoadProgress) { e.progress(u, p) })
+	cell := *u.cell
+	cell.Virtual = false
+	return runCell(ctx, u.suite, &cell, &e.o, func(p LoadProgress) { e.progress(u, p) })
 }
 
 func (e *execution) event(u *unit, kind EventKind) Event {
@@ -233,8 +233,6 @@ func describe(s *PlannedSuite, cell *suite.Cell, extra []string) *ScenarioResult
 	r.Rerun = append([]string{"run", s.source.Name, "--id", cell.ID, "--seed", fmt.Sprint(s.Program.Seed)}, extra...)
 	return r
 }
-
-func (e *execution) rerunArguments() []string { return rerunArguments(&e.o) }
 
 func rerunArguments(o *Options) []string {
 	var args []string

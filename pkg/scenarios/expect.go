@@ -20,9 +20,8 @@ func (l *lane) expectations(run *stepRun, s *sentRequest) []Check {
 	e := run.bound.Expect
 	v := &verifier{w: l.w, run: run, s: s, r: l.w.response(s)}
 	if e == nil {
-		// Nothing is expected, but an answer is: a transport that broke without
-		// being told to says that something is wrong.
-		if s.x.Outcome == client.Failed {
+		// Nothing is said of the answer, but there has to be one.
+		if s.x.Status == 0 && s.x.Err != nil {
 			v.add("send", run.raw.Pos, "an answer", s.x.Err.Error(), "no answer: "+s.x.Err.Error())
 		}
 		return v.checks

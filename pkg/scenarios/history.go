@@ -75,9 +75,9 @@ func (w *world) limits() []judge.Limit {
 
 // rulesAt are the rules in force at an instant; nil if none are known.
 func (w *world) rulesAt(at time.Time) *judge.Rules {
-	for i := len(w.rules) - 1; i >= 0; i-- {
+	for i, rules := range slices.Backward(w.rules) {
 		if i == 0 || !w.reloaded[i].After(at) {
-			return w.rules[i]
+			return rules
 		}
 	}
 	return nil
@@ -320,13 +320,22 @@ func ledgerEntries(accounts []ledgerAccount, limits []judge.Limit) []judge.Ledge
 	for i := range accounts {
 		a := &accounts[i]
 		id := a.limitID(limits)
-		if id == "" {
+		if id == "" || !a.countsTokens() {
 			continue
 		}
-		entries = append(entries, judge.LedgerEntry{
-			At: at, Limit: id, Key: a.Key, Reserved: a.Reserved, Actual: a.Actual, Refunded: a.Refunded,
-			Debited: a.Debited, WrittenOff: a.WrittenOff, Outstanding: a.Outstanding,
-		})
+		if len(a.Windows) == 0 {
+			entries = append(entries, judge.LedgerEntry{
+				At: at, Limit: id, Key: a.Key, Reserved: a.Reserved, Actual: a.Actual, Refunded: a.Refunded,
+				Debited: a.Debited, WrittenOff: a.WrittenOff, Outstanding: a.Outstanding,
+			})
+		}
+		for _, window := range a.Windows {
+			entries = append(entries, judge.LedgerEntry{
+				At: at, Limit: id, Key: a.Key, Window: window.Start.UnixNano(), Reserved: window.Reserved,
+				Actual: window.Actual, Refunded: window.Refunded, Debited: window.Debited,
+				WrittenOff: window.WrittenOff, Outstanding: window.Outstanding,
+			})
+		}
 	}
 	return entries
 }
@@ -335,11 +344,11 @@ func ledgerEntries(accounts []ledgerAccount, limits []judge.Limit) []judge.Ledge
 // the daily window of a token rule.
 func (a *ledgerAccount) limitID(limits []judge.Limit) string {
 	daily := a.Window == "tpd" || a.Window == "day"
-	for i := len(limits) - 1; i >= 0; i-- { // the newest of a rule that was reloaded
-		id := limits[i].Rule
+	for _, limit := range slices.Backward(limits) { // the newest of a rule that was reloaded
+		id := limit.Rule
 		rule := strings.TrimSuffix(id, "/day")
 		if (rule != id) == daily && (rule == a.Rule || strings.HasSuffix(rule, "/"+a.Rule) && (a.Policy == "" || rule == a.Policy+"/"+a.Rule)) {
-			return limits[i].ID
+			return limit.ID
 		}
 	}
 	return ""

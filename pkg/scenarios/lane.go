@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -139,12 +140,12 @@ func (l *lane) step(ctx context.Context, raw *suite.Step, result *StepResult) {
 	l.save(ctx, run)
 }
 
-var errStepTimeout = errors.New("the step's timeout passed")
+var errStepTimeout = fmt.Errorf("the step's timeout passed: %w", context.DeadlineExceeded)
 
 // ended says what an error of a verb means: out of time with something expected is
 // the target's failure, anything else is ours.
 func (l *lane) ended(run *stepRun, err error) {
-	timeout := errors.Is(err, errStepTimeout) || errors.Is(err, context.DeadlineExceeded)
+	timeout := errors.Is(err, context.DeadlineExceeded)
 	pending := run.bound.Expect != nil || len(run.bound.Check) > 0
 	if timeout && pending {
 		run.add(Check{
@@ -176,13 +177,17 @@ func (w *world) stepTimeout(step *suite.Step) time.Duration {
 
 // bind resolves the names that are known only now.
 func (l *lane) bind(step *suite.Step) (*suite.Step, error) {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	saved := make(map[string]any, len(l.w.saved))
-	for name, value := range l.w.saved {
-		saved[name] = value
+	if !step.Open() {
+		return step, nil
 	}
-	return step.Bind(suite.Runtime{Save: saved, I: l.w.counter})
+	return step.Bind(l.w.runtime())
+}
+
+// runtime holds the names that are known only now.
+func (w *world) runtime() suite.Runtime {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return suite.Runtime{Save: maps.Clone(w.saved), I: w.counter}
 }
 
 // add appends a check and lets it count.

@@ -19,13 +19,27 @@ type ledgerAccount struct {
 	Rule        string `json:"rule"`
 	Window      string `json:"window"`
 	Key         string `json:"key"`
-	Dimension   string `json:"dimension"`
+	Unit        string `json:"unit"` // tokens, or what else it counts
+	Shadow      bool   `json:"shadow"`
 	Reserved    int64  `json:"reserved"`
 	Actual      int64  `json:"actual"`
 	Refunded    int64  `json:"refunded"`
 	Debited     int64  `json:"debited"`
 	WrittenOff  int64  `json:"written_off"`
 	Outstanding int64  `json:"outstanding"`
+	// Windows are the periods of an account that has them; the amounts above are
+	// those of the present one.
+	Windows []ledgerWindow `json:"windows"`
+}
+
+type ledgerWindow struct {
+	Start       time.Time `json:"start"`
+	Reserved    int64     `json:"reserved"`
+	Actual      int64     `json:"actual"`
+	Refunded    int64     `json:"refunded"`
+	Debited     int64     `json:"debited"`
+	WrittenOff  int64     `json:"written_off"`
+	Outstanding int64     `json:"outstanding"`
 }
 
 func (w *world) ledgerURL() string {
@@ -117,7 +131,7 @@ func onlyAccount(accounts []ledgerAccount) (*suite.Ledger, error) {
 	return sum, nil
 }
 
-func (a *ledgerAccount) countsTokens() bool { return a.Dimension == "" || a.Dimension == "tokens" }
+func (a *ledgerAccount) countsTokens() bool { return !a.Shadow && (a.Unit == "" || a.Unit == "tokens") }
 
 // accountOf sums the accounts of one rule and window over all keys.
 func accountOf(accounts []ledgerAccount, rule, window string) (*suite.Ledger, error) {

@@ -3,9 +3,9 @@ package scenarios
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -99,8 +99,11 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	run.result.Requests = append(run.result.Requests, s.index)
 	l.w.deliver(ctx, s)
 	l.last = s
-	if s.x.Outcome == client.Failed && ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) && !errors.Is(context.Cause(ctx), errStepTimeout) {
+	switch {
+	case ctx.Err() != nil && s.x.Outcome == client.Failed:
 		return nil, context.Cause(ctx) // the run was stopped, not the request
+	case s.x.Outcome == client.Timeout && run.bound.Expect == nil:
+		return nil, context.Cause(ctx)
 	}
 	return s, nil
 }
@@ -148,7 +151,7 @@ func (w *world) deliver(ctx context.Context, s *sentRequest) {
 func (w *world) plan(p *suite.Plan, id string) mockllm.Plan {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id))
-	return p.Plan.Draw(rand.New(rand.NewPCG(w.cell.Seed, h.Sum64()))) //nolint:gosec // reproducible on purpose
+	return p.Draw(rand.New(rand.NewPCG(w.cell.Seed, h.Sum64()))) //nolint:gosec // reproducible on purpose
 }
 
 // request is what goes over the wire.
@@ -207,12 +210,9 @@ func (w *world) body(r *suite.Request) ([]byte, error) {
 	value := r.JSON.Value
 	if r.Stream != nil {
 		if object, ok := value.(map[string]any); ok {
-			merged := map[string]any{"stream": *r.Stream}
-			for name, v := range object {
-				merged[name] = v
-			}
-			merged["stream"] = *r.Stream
-			value = merged
+			object = maps.Clone(object)
+			object["stream"] = *r.Stream
+			value = object
 		}
 	}
 	body, err := json.Marshal(value)
@@ -221,6 +221,9 @@ func (w *world) body(r *suite.Request) ([]byte, error) {
 	}
 	return body, nil
 }
+
+// serveURL is where `llmlimit serve` listens unless told otherwise.
+const serveURL = "http://127.0.0.1:8080"
 
 // curl is the request as a line for a shell, secrets masked. What a shell cannot
 // do, such as leaving after two events, is said in a comment.
@@ -239,7 +242,11 @@ func (w *world) curl(s *sentRequest) string {
 	if len(s.wire.Body) > 0 {
 		b.WriteString(" --data-binary " + quote(string(s.wire.Body)))
 	}
-	b.WriteString(" " + quote(s.wire.URL))
+	url := s.wire.URL
+	if w.cell.Virtual { // nobody else can reach an address in memory
+		url = serveURL + strings.TrimPrefix(url, w.conn.URL())
+	}
+	b.WriteString(" " + quote(url))
 	if s.wire.Leave != (client.Leave{}) {
 		b.WriteString("  # and leave early")
 	}

@@ -1,0 +1,385 @@
+package scenarios_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/llmlimit/llmlimit/internal/bubble"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// TestMain lets the test binary be its own child.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "bubble" {
+		bubble.Main(scenarios.Child(gateway{}))
+	}
+	os.Exit(m.Run()) //nolint:forbidigo // the program of this test
+}
+
+// head is what the suites of these tests have in common: a budget of 2000, 1006
+// reserved for each request, 50 used.
+const head = `version: 1
+suite: test
+backend:
+  mock: { plan: { usage: 10/40 } }
+target:
+  serve:
+    rules:
+      - name: tpm
+        limit_keys: ["header:x-tenant"]
+        algorithm: token_bucket_llm
+        algorithm_config: { tokens_per_minute: 2000 }
+defaults:
+  request:
+    path: /v1/chat/completions
+    headers: { x-tenant: "${run.id}-${scenario.id}" }
+    json: { model: mock, max_tokens: 1000, messages: [ { role: user, content: hello } ] }
+scenarios:
+`
+
+func plan(t *testing.T, text string, o suite.Options) *scenarios.Plan {
+	t.Helper()
+	p, problems := scenarios.NewPlan([]scenarios.Source{{Name: "test.yaml", Data: []byte(text)}}, o)
+	if err := problems.Err(); err != nil {
+		t.Fatalf("planning: %v", problems)
+	}
+	return p
+}
+
+func run(t *testing.T, text string, change ...func(*scenarios.Options)) *scenarios.Run {
+	t.Helper()
+	o := scenarios.Options{Target: gateway{}, Child: []string{os.Args[0], "bubble"}, Workers: 2}
+	for _, c := range change {
+		c(&o)
+	}
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// only is the result of a run of one cell.
+func only(t *testing.T, r *scenarios.Run) *scenarios.ScenarioResult {
+	t.Helper()
+	if len(r.Suites) != 1 || len(r.Suites[0].Scenarios) != 1 {
+		t.Fatalf("expected one cell, found %+v", r.Counts)
+	}
+	return r.Suites[0].Scenarios[0]
+}
+
+const refund = head + `
+  - id: refund
+    requirement: what is not used comes back
+    needs: [ ledger, metrics ]
+    matrix: { delivery: [ length, chunked ] }
+    defaults:
+      request: { plan: { http: { framing: "${matrix.delivery}" } } }
+    steps:
+      - hold: { at: headers }
+      - parallel:
+          - - send: {}
+              expect: { status: 200 }
+          - - wait: { for: 10ms }
+            - send: {}
+              id: control
+              expect: { status: 429, reason: tpm_exceeded, schema: openai/error }
+            - release: {}
+      - wait: { for: 1ms }
+      - send: {}
+        id: five
+        repeat: 5
+        expect: { status: 200, usage: 10/40, bytes: mock }
+      - eventually: { within: 2s, every: 50ms }
+        check:
+          - sum(steps.five.results, .mock.usage.total) == 250
+          - steps.five.results[4].remaining == 744
+          - ledger.outstanding == 0
+          - ledger.reserved == 6036
+          - delta("gateway_unused_total{kind='tokens'}") == 5736
+`
+
+func TestRefundInVirtualTime(t *testing.T) {
+	r := run(t, refund)
+	for _, s := range r.Suites[0].Scenarios {
+		if s.Outcome != scenarios.Pass {
+			t.Errorf("%s: %s", s.ID, dump(s))
+		}
+		if s.Clock != "virtual" || s.Start.Format("2006-01-02T15:04:05") != "2030-01-02T12:00:00" {
+			t.Errorf("%s began at %s by the %s clock", s.ID, s.Start, s.Clock)
+		}
+	}
+	if r.Counts.Pass != 2 || r.Outcome != scenarios.Pass {
+		t.Errorf("counts %+v, outcome %s", r.Counts, r.Outcome)
+	}
+}
+
+func dump(v any) string {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+func TestFaultTurnsItRed(t *testing.T) {
+	r := run(t, refund, func(o *scenarios.Options) { o.Faults = []string{"no-refund"} })
+	for _, s := range r.Suites[0].Scenarios {
+		if s.Outcome != scenarios.Fail {
+			t.Fatalf("%s: %s, want fail: %s", s.ID, s.Outcome, dump(s))
+		}
+		if want := "five: status: found 429, expected 200"; s.Reason != want {
+			t.Errorf("reason %q, want %q", s.Reason, want)
+		}
+		if rerun := strings.Join(s.Rerun, " "); rerun != "run test.yaml --id "+s.ID+" --seed 1 --fault no-refund" {
+			t.Errorf("how to run it again: %s", rerun)
+		}
+		var failed *scenarios.Check
+		for _, step := range s.Steps {
+			for i := range step.Checks {
+				if step.Checks[i].Outcome == scenarios.Fail && failed == nil {
+					failed = &step.Checks[i]
+				}
+			}
+		}
+		if failed == nil || failed.Line != 39 || failed.Expected != "200" || failed.Found != "429" || failed.Request == nil {
+			t.Fatalf("the failed check is %s", dump(failed))
+		}
+		x := s.Requests[*failed.Request]
+		if !strings.Contains(x.Curl, "curl -sS -i -H 'content-type: application/json'") || !strings.Contains(x.Curl, `"max_tokens":1000`) {
+			t.Errorf("curl line: %s", x.Curl)
+		}
+		if x.Wire == nil || !strings.Contains(x.Wire.Response, "tpm_exceeded") {
+			t.Errorf("what went over the wire: %s", dump(x.Wire))
+		}
+	}
+}
+
+// events collects what an observer hears.
+type events struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (e *events) hear(event scenarios.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = append(e.seen, fmt.Sprintf("%s %s %d/%d", event.Kind, event.Cell, event.Index+1, event.Total))
+}
+
+func TestDayInVirtualTime(t *testing.T) {
+	var heard events
+	s := only(t, run(t, head+`
+  - id: midnight
+    start: 2030-06-30T23:59:59.5Z
+    steps:
+      - send: {}
+        expect: { status: 200 }
+      - wait: { for: 24h }
+      - send: { plan: { timing: { ttft: 1s, itl: 100ms }, content: { chunks: 4 } }, json: { stream: true } }
+        id: slow
+        expect: { status: 200, ttft: "<1001ms", stream: { events: ">=4", max-gap: "<101ms", done: true } }
+      - check:
+          - steps.slow.results[0].duration >= 1300ms
+          - steps.slow.results[0].duration < 1600ms
+`, func(o *scenarios.Options) { o.Observe = heard.hear }))
+	if s.Outcome != scenarios.Pass {
+		t.Fatal(dump(s))
+	}
+	if s.Elapsed.Hours() < 24 || s.Real.Seconds() > 5 {
+		t.Errorf("took %v of virtual and %v of real time", s.Elapsed, s.Real)
+	}
+	if got := fmt.Sprint(heard.seen); got != "[started midnight 1/1 finished midnight 1/1]" {
+		t.Errorf("heard %s", got)
+	}
+}
+
+// outcomes is a table of small scenarios and what they have to come to.
+func TestOutcomes(t *testing.T) {
+	for _, tc := range []struct {
+		name, scenario string
+		faults         []string
+		want           scenarios.Outcome
+		reason         string // contained in the reason
+		warning, note  string
+	}{
+		{
+			name: "missing capability", want: scenarios.Skip, reason: "cannot: jwt",
+			scenario: `  - { id: a, needs: [ jwt ], steps: [ { send: {}, expect: { status: 200 } } ] }`,
+		},
+		{
+			name: "failed check shows its values", want: scenarios.Fail, reason: "res.status == 201 does not hold",
+			scenario: "  - id: a\n    steps:\n      - send: {}\n        check:\n          - res.status == 201",
+		},
+		{
+			name: "a failed SHOULD warns", want: scenarios.Pass, warning: "SHOULD does not hold",
+			scenario: `  - { id: a, strength: SHOULD, steps: [ { send: {}, expect: { status: 418 } } ] }`,
+		},
+		{
+			name: "severity warn warns", want: scenarios.Pass, warning: "status: found 200, expected 418",
+			scenario: `  - { id: a, steps: [ { send: {}, expect: { status: 418 }, severity: warn } ] }`,
+		},
+		{
+			name: "a known failure passes", want: scenarios.Pass, note: "fails as known (https://example.com/1)",
+			scenario: `  - { id: a, known-failure: "https://example.com/1", steps: [ { send: {}, expect: { status: 418 } } ] }`,
+		},
+		{
+			name: "an unexpected pass fails", want: scenarios.Fail, reason: "passes, although",
+			scenario: `  - { id: a, known-failure: "https://example.com/1", steps: [ { send: {}, expect: { status: 200 } } ] }`,
+		},
+		{
+			name: "a broken connection without expectation", want: scenarios.Fail, reason: "no answer", faults: []string{"panics"},
+			scenario: `  - { id: a, steps: [ { send: {} } ] }`,
+		},
+		{
+			name: "a timeout with an expectation", want: scenarios.Fail, reason: "outcome: found \"timeout\"",
+			scenario: `  - { id: a, steps: [ { send: { plan: { timing: { ttft: 1h } } }, timeout: 1s, expect: { outcome: complete } } ] }`,
+		},
+		{
+			name: "a scenario's timeout", want: scenarios.Error, reason: "deadline",
+			scenario: `  - { id: a, timeout: 1s, steps: [ { wait: { for: 1h } } ] }`,
+		},
+		{
+			name: "if passes a step over", want: scenarios.Pass,
+			scenario: `  - { id: a, steps: [ { send: {} }, { if: "res.status == 500", send: {}, expect: { status: 418 } } ] }`,
+		},
+		{
+			name: "saved names reach later requests", want: scenarios.Pass,
+			scenario: `
+  - id: a
+    steps:
+      - send: {}
+        save: { tenant: res.mock.id }
+      - send: { headers: { x-tenant: "saved-${save.tenant}-${i}" } }
+        expect: { status: 200, json: { usage.total_tokens: 50, choices.0.message.role: assistant }, headers: { content-type: "~json", x-none: absent } }`,
+		},
+		{
+			name: "chunked request, client that leaves", want: scenarios.Pass,
+			scenario: `
+  - id: a
+    steps:
+      - send: { framing: chunked, chunk-sizes: [ 1, 2, 10 ], pace: 1ms }
+        expect: { status: 200 }
+      - send: { json: { stream: true }, headers: { x-tenant: other }, plan: { timing: { itl: 1s } } }
+        cancel: { after-events: 2 }
+        expect: { outcome: cancelled, stream: { events: 2 }, bytes: mock }
+      - check: [ res.mock.end == "client_gone" ]`,
+		},
+		{
+			name: "drain", want: scenarios.Pass,
+			scenario: `
+  - id: a
+    steps:
+      - drain: { until: res.status == 429, at-most: 10, request: { plan: { usage: 500/500 } } }
+        expect: { status: 429, retry-after: 60s }
+        check:
+          - drain.admitted == 1
+          - drain.admitted_tokens == 1000
+          - drain.rejected == 1`,
+		},
+		{
+			name: "drain that never ends", want: scenarios.Fail, reason: "did not come true within 3 requests",
+			scenario: `  - { id: a, steps: [ { drain: { until: res.status == 429, at-most: 3, request: { json: { max_tokens: 1 } } } } ] }`,
+		},
+		{
+			name: "faults of target and mock, reload", want: scenarios.Pass,
+			scenario: `
+  - id: a
+    steps:
+      - fault: { target: panics, on: true }
+      - send: {}
+        expect: { outcome: truncated }
+      - fault: { target: panics, on: false }
+      - fault: { mock: reset, on: true }
+      - send: { headers: { x-tenant: b } }
+        expect: { status: 200, outcome: truncated }
+      - fault: { mock: reset, on: false }
+      - reload: { rules: [ { algorithm_config: { tokens_per_minute: 500 } } ] }
+      - send: { headers: { x-tenant: c } }
+        expect: { status: 429 }
+      - scrape: {}
+      - align: { limit: tpm }`,
+		},
+		{
+			name: "nothing waits for a release that never comes", want: scenarios.Fail, reason: "expected 418",
+			scenario: `
+  - id: a
+    steps:
+      - hold: { at: usage }
+      - parallel:
+          - [ { send: {} } ]
+          - [ { wait: { for: 1ms } }, { send: { json: { max_tokens: 1 } }, cancel: { after: 1s }, expect: { status: 418 } }, { release: {} } ]`,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := only(t, run(t, head+tc.scenario+"\n", func(o *scenarios.Options) { o.Faults = tc.faults }))
+			if s.Outcome != tc.want || !strings.Contains(s.Reason, tc.reason) {
+				t.Errorf("%s (%s), want %s (%s)", s.Outcome, s.Reason, tc.want, tc.reason)
+			}
+			if !strings.Contains(strings.Join(s.Warnings, "\n"), tc.warning) || (tc.warning == "") != (len(s.Warnings) == 0) {
+				t.Errorf("warnings %q, want %q", s.Warnings, tc.warning)
+			}
+			if !strings.Contains(strings.Join(s.Notes, "\n"), tc.note) {
+				t.Errorf("notes %q, want %q", s.Notes, tc.note)
+			}
+			if t.Failed() {
+				t.Log(dump(s))
+			}
+		})
+	}
+}
+
+// The same seed gives the same run, instants included.
+func TestSameSeedSameRun(t *testing.T) {
+	once := func() string {
+		r := run(t, refund)
+		var all []string
+		for _, s := range r.Suites[0].Scenarios {
+			s.Real = 0
+			all = append(all, dump(s))
+		}
+		return strings.Join(all, "\n")
+	}
+	a, b := once(), once()
+	if a != b {
+		t.Errorf("two runs with one seed differ:\n%s\n%s", a, b)
+	}
+}
+
+func TestFailFastAndCancel(t *testing.T) {
+	text := head + `
+  - { id: a, steps: [ { send: {}, expect: { status: 418 } } ] }
+  - { id: b, steps: [ { send: {}, expect: { status: 200 } } ] }
+`
+	r := run(t, text, func(o *scenarios.Options) { o.FailFast, o.Workers = true, 1 })
+	if r.Stopped != scenarios.StoppedFailFast || r.Counts.Fail != 1 || r.Counts.Skip != 1 {
+		t.Errorf("stopped %q, counts %+v", r.Stopped, r.Counts)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := scenarios.Execute(ctx, plan(t, text, suite.Options{}), scenarios.Options{Target: gateway{}, Child: []string{os.Args[0], "bubble"}})
+	if err != nil || r.Stopped != scenarios.StoppedInterrupted || r.Counts.Error != 2 {
+		t.Errorf("interrupted: %v, stopped %q, counts %+v", err, r.Stopped, r.Counts)
+	}
+}
+
+// Without a child every cell runs here, by the clock on the wall.
+func TestRealTime(t *testing.T) {
+	s := only(t, run(t, head+`
+  - id: real
+    steps:
+      - send: {}
+        expect: { status: 200, usage: 10/40, bytes: mock }
+      - eventually: { within: 2s, every: 10ms }
+        check: [ ledger.outstanding == 0, ledger.refunded == 956 ]
+`, func(o *scenarios.Options) { o.Child = nil }))
+	if s.Outcome != scenarios.Pass || s.Clock != "real" {
+		t.Error(dump(s))
+	}
+}
