@@ -163,17 +163,17 @@ func (a *answer) framing() string {
 	}
 }
 
-// length is the Content-Length to declare.
-func (a *answer) length() int64 {
-	if a.declared >= 0 {
-		return a.declared
-	}
+// length is the Content-Length to declare. HTTP/2 lets nobody send more than was declared, so there it is never too small.
+func (a *answer) length(h2 bool) int64 {
 	n := int64(0)
 	for i := range a.segments {
 		n += int64(len(a.segments[i].data))
 	}
 	if a.ending != endWhole {
 		n += a.lost
+	}
+	if a.declared >= 0 && (a.declared > n || !h2) {
+		return a.declared
 	}
 	return n
 }

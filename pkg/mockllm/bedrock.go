@@ -3,6 +3,7 @@ package mockllm
 import (
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,10 +107,11 @@ func encodeInvoke(x *exchange) reply {
 		return r
 	}
 	inner := anthropicEvents(x)
+	metrics := x.plan.UsageRaw == "" && slices.ContainsFunc(inner, func(e event) bool { return e.full })
 	events := make([]event, 0, len(inner))
 	for _, e := range inner {
 		told := e.full
-		if e.name == "message_stop" && x.plan.UsageAt != "none" {
+		if e.name == "message_stop" && metrics {
 			var b builder
 			b.add(`{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":`)
 			b.num(x.told.In - x.told.Cached - x.told.CacheWrite)

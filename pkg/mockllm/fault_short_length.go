@@ -4,7 +4,7 @@ package mockllm
 const lengthError = 16
 
 var faultShortLength = fault{
-	name: "short_length", doc: "Content-Length is too small: the body goes on behind it (HTTP/1)",
+	name: "short_length", doc: "Content-Length is too small, the body goes on behind it (on HTTP/2 it is right)",
 	segments: func(a *answer) { a.declare(-1) },
 }
 
@@ -15,5 +15,5 @@ func (a *answer) declare(sign int64) {
 		by = *b
 	}
 	a.x.plan.HTTP.Framing = "length"
-	a.declared = max(0, a.length()+sign*by)
+	a.declared = max(0, a.length(false)+sign*by)
 }

@@ -30,7 +30,7 @@ func (o *httpOutput) head(a *answer) error {
 	maps.Copy(h, a.header)
 	switch a.framing() {
 	case "length":
-		h.Set("Content-Length", strconv.FormatInt(a.length(), 10))
+		h.Set("Content-Length", strconv.FormatInt(a.length(o.h2), 10))
 	case "close":
 		if !o.h2 {
 			h.Set("Transfer-Encoding", "identity") //nolint:gosec // net/http's word for a body that ends with the connection; it is not sent
@@ -122,7 +122,7 @@ func (o *rawOutput) head(a *answer) error {
 	}
 	switch framing {
 	case "length":
-		a.header.Set("Content-Length", strconv.FormatInt(a.length(), 10))
+		a.header.Set("Content-Length", strconv.FormatInt(a.length(false), 10))
 	case "chunked":
 		o.chunked = true
 		a.header.Set("Transfer-Encoding", "chunked")

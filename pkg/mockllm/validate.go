@@ -65,7 +65,7 @@ func (v *validator) counted(path, found, prefix string, known []string) {
 		return
 	}
 	if count, err := strconv.Atoi(n); err != nil || count < 1 {
-		v.fail(path, "found %q, expected a whole number from 1 on behind %q", n, prefix)
+		v.fail(path, "found %q, expected a whole number from 1 on behind %q", found, prefix)
 	}
 }
 
