@@ -25,7 +25,9 @@ func Compile(s *Suite, o Options) (*Program, Problems) {
 		return nil, nil
 	}
 	program := c.program()
-	c.unusedVars()
+	if len(o.Only) == 0 { // else nobody knows what the others use
+		c.unusedVars()
+	}
 	problems := c.problems.sorted()
 	if problems.Err() != nil {
 		return nil, problems
@@ -45,7 +47,7 @@ type compiler struct {
 
 func (c *compiler) program() *Program {
 	s, o := c.suite, c.options
-	p := &Program{Suite: s, Seed: 1, RunID: o.RunID, Implementation: s.Implementation, Features: s.Features, Spend: s.Spend}
+	p := &Program{Suite: s, Seed: 1, RunID: o.RunID}
 	if s.Seed != nil {
 		p.Seed = *s.Seed
 	}
@@ -56,10 +58,10 @@ func (c *compiler) program() *Program {
 		p.RunID = runID(p.Seed)
 	}
 	if o.Target != nil {
-		p.Implementation, p.Features, p.Spend = o.Target.Implementation, o.Target.Features, o.Target.Spend
 		c.sources[o.Target.root.pos.File] = o.Target.lines
 	}
 	c.resolveVars(p.RunID)
+	c.resolveHead(p)
 	selection, err := newSelection(o)
 	if err != nil {
 		c.report(Problem{Pos: Pos{File: "--tags"}, Message: err.Error()})
@@ -113,6 +115,41 @@ func (c *compiler) resolveVars(runID string) {
 	}
 }
 
+// resolveHead interpolates in what speaks of the whole suite.
+func (c *compiler) resolveHead(p *Program) {
+	root := c.suite.root
+	if c.options.Target != nil {
+		root = c.options.Target.root
+	}
+	scope := &scope{vars: c.vars, env: c.options.Env, run: map[string]any{"id": p.RunID}, used: c.used}
+	head := struct {
+		Implementation *Implementation `json:"implementation,omitempty"`
+		Features       *Features       `json:"features,omitempty"`
+		Spend          *Spend          `json:"spend,omitempty"`
+	}{}
+	n := &node{kind: mapNode, pos: root.pos}
+	for _, key := range []string{"implementation", "features", "spend"} {
+		if value := root.get(key); value != nil {
+			n = n.with(key, scope.resolved(value, c.report))
+		}
+	}
+	newDecoder(root.pos.File, nil, c.report).decode(n, reflect.ValueOf(&head).Elem(), "")
+	p.Implementation, p.Features, p.Spend = head.Implementation, head.Features, head.Spend
+}
+
+// resolvedScenario interpolates in a scenario's own keys, such as timeout.
+func (c *compiler) resolvedScenario(sc *Scenario, scope *scope) *Scenario {
+	own := sc.node.without("steps", "matrix", "defaults")
+	if !open(own) {
+		return sc
+	}
+	out := Scenario{}
+	steps := &node{kind: listNode, pos: sc.node.pos, items: []*node{{kind: mapNode, pos: sc.node.pos, fields: []field{{key: "check", value: &node{kind: listNode}}}}}}
+	newDecoder(c.suite.Pos.File, nil, c.report).decode(scope.resolved(own, c.report).with("steps", steps), reflect.ValueOf(&out).Elem(), "")
+	out.Pos, out.Steps, out.Matrix, out.Defaults, out.node = sc.Pos, sc.Steps, sc.Matrix, sc.Defaults, sc.node
+	return &out
+}
+
 // unusedVars finds vars of this file that nothing reads.
 func (c *compiler) unusedVars() {
 	own := c.suite.root.get("vars")
@@ -142,6 +179,11 @@ func (c *compiler) scenario(p *Program, sc *Scenario, selection selection) {
 		return
 	}
 	for _, choice := range choices {
+		id := cellID(sc.ID, labelsOf(choice))
+		if len(selection.only) > 0 && !contains(selection.only, id) {
+			p.NotSelected = append(p.NotSelected, NotSelected{ID: id, Pos: sc.Pos, Reason: "not asked for"})
+			continue
+		}
 		cell := c.cell(p, sc, choice, *base)
 		if reason := selection.refuse(c.suite, cell); reason != "" {
 			p.NotSelected = append(p.NotSelected, NotSelected{ID: cell.ID, Pos: sc.Pos, Reason: reason})
@@ -153,11 +195,11 @@ func (c *compiler) scenario(p *Program, sc *Scenario, selection selection) {
 
 // cell builds one choice of a matrix.
 func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope scope) *Cell {
-	cell := &Cell{Pos: sc.Pos, Scenario: sc, Matrix: map[string]any{}, Vars: c.vars, Start: DefaultStart, Serial: sc.Serial}
+	cell := &Cell{Pos: sc.Pos, Scenario: sc, Matrix: map[string]any{}, Vars: c.vars, Start: DefaultStart}
 	for _, at := range choice {
 		cell.Matrix[at.axis] = computable(at.value)
-		cell.Labels = append(cell.Labels, Label{Axis: at.axis, Value: at.label})
 	}
+	cell.Labels = labelsOf(choice)
 	cell.ID = cellID(sc.ID, cell.Labels)
 	cell.Seed = cellSeed(p.Seed, cell.ID)
 	scope.matrix = cell.Matrix
@@ -174,6 +216,8 @@ func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope sco
 	types := newCellTypes(c.vars, cell.Matrix, cell.Target.limitNames(), stepIDs(cell.Steps), c.used)
 	compileSteps(cell.Steps, types, c.report)
 	cell.builder = b
+	sc = c.resolvedScenario(sc, &scope)
+	cell.Scenario = sc
 	c.clock(p, cell)
 	if sc.Start != nil {
 		cell.Start = *sc.Start
@@ -181,8 +225,17 @@ func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope sco
 	if sc.Timeout != nil {
 		cell.Timeout = *sc.Timeout
 	}
+	cell.Serial = cell.Serial || sc.Serial
 	cell.Skip = skipReason(p.Features, sc.Feature)
 	return cell
+}
+
+func labelsOf(choice []coordinate) []Label {
+	var labels []Label
+	for _, at := range choice {
+		labels = append(labels, Label{Axis: at.axis, Value: at.label})
+	}
+	return labels
 }
 
 // clock decides between virtual and real time.

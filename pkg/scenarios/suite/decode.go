@@ -23,7 +23,7 @@ type decoder struct {
 }
 
 func newDecoder(file string, lines []string, report func(Problem)) *decoder {
-	return &decoder{report: report, file: file, lines: lines, section: "shape", table: readerTable()}
+	return &decoder{report: report, file: file, lines: lines, section: "shape", table: readers()}
 }
 
 // anchors are the sections of the docs page that explain a struct.

@@ -12,7 +12,7 @@ type Options struct {
 	Profile  string                       // --profile
 	Tags     string                       // --tags: `a && !b || (c)`
 	IDs      []string                     // --id: globs over scenario and cell ids; any of them
-	Only     []string                     // --rerun-failed: exact cell ids
+	Only     []string                     // --rerun-failed: exact cell ids; other cells are not even compiled
 	Target   *TargetFile                  // --target-file
 	URL      string                       // --target: an external target instead of the suite's
 	ReadFile func(string) ([]byte, error) // body-file and include; paths are relative to the suite

@@ -7,10 +7,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 )
+
+// readers is the table, made once.
+var readers = sync.OnceValue(readerTable)
 
 // readerTable lists the types with a form of their own: literals, short forms
 // and values that are either a word or a mapping. It is a function because the
