@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -64,6 +65,7 @@ func New(o Options) *Memory {
 	}
 	return &Memory{
 		options:  o,
+		clock:    math.MinInt64,
 		accounts: make(map[string]*account),
 		book:     newBook(o.Remember),
 	}
