@@ -36,6 +36,8 @@ type simulation struct {
 	overshoot       float64 // the largest actual over the reservation
 	unknownOutcomes bool
 	start           int64
+	clump           int   // so many requests come 0.3 ms apart; zero: each alone
+	idle            int64 // pause after every 150 requests
 
 	fault fault
 }
@@ -167,7 +169,17 @@ func (s *simulation) history() *History {
 	meanCost := float64(s.maxCost) * 0.55 * 0.6
 	gap := meanCost / (s.load * float64(s.tpm) / 60) * float64(sec) / float64(s.keys)
 	for i := range h.Requests {
-		at += int64(s.rng.ExpFloat64()*gap) + 1
+		switch {
+		case s.clump == 0:
+			at += int64(s.rng.ExpFloat64()*gap) + 1
+		case i%s.clump == 0:
+			at += int64(s.rng.ExpFloat64()*gap*float64(s.clump)) + 1
+		default:
+			at += 300_000
+		}
+		if i%150 == 149 {
+			at += s.idle
+		}
 		r, k, sent := &h.Requests[i], s.rng.IntN(s.keys), at
 		r.ID, r.Sent = fmt.Sprintf("r%d", i), sent
 		cost := s.maxCost/10 + s.rng.Int64N(s.maxCost)*9/10
@@ -277,7 +289,7 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 		charged, end = s.goWrong(r, cost, used, end)
 	}
 	if s.unknownOutcomes && r.Outcome != OutcomeUsage {
-		charged = s.rng.Int64N(max(cost, used) + 1)
+		charged = s.anything(r, cost, used)
 	}
 	settled := end
 	if s.delay > 0 {
@@ -290,6 +302,18 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 		push(settled, func(int64) { k.inFlight-- })
 	}
 	push(settled+s.fault.late, func(now int64) { s.settle(k, cost, charged, event, taken, now) })
+}
+
+// anything is a charge that nobody can foresee, within verification.md 1.
+func (s *simulation) anything(r *Request, cost, used int64) int64 {
+	least, most := int64(0), cost
+	if r.Outcome == OutcomeCut {
+		least = cost / 10
+	}
+	if r.Usage != nil {
+		most = max(cost, used)
+	}
+	return least + s.rng.Int64N(most-least+1)
 }
 
 // goWrong is everything that is not a whole answer with a usage.

@@ -1,0 +1,140 @@
+package judge
+
+import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zstd"
+	"github.com/tidwall/gjson"
+)
+
+// maxKey is the longest key value that is kept as it is.
+const maxKey = 256
+
+// secrets are headers whose values are credentials: accounts are told apart by
+// their hash.
+var secrets = map[string]bool{"authorization": true, "x-api-key": true, "api-key": true, "cookie": true}
+
+// key is the account of a rule: the tuple of its descriptors, each with its
+// length before it, so that no two tuples look alike.
+func (b *binder) key(d *ruleDoc) (string, bool) {
+	var k strings.Builder
+	for _, name := range d.LimitKeys {
+		v, ok := b.descriptor(name)
+		if !ok {
+			return "", false
+		}
+		_, header, _ := strings.Cut(name, ":")
+		if len(v) > maxKey || secrets[strings.ToLower(header)] {
+			sum := sha256.Sum256([]byte(v))
+			v = "sha256:" + hex.EncodeToString(sum[:])
+		}
+		fmt.Fprintf(&k, "%d:%s", len(v), v)
+	}
+	return k.String(), true
+}
+
+// matches reports whether all of a rule's match is equal as text.
+func (b *binder) matches(d *ruleDoc) bool {
+	for name, want := range d.Match {
+		if v, ok := b.descriptor(name); !ok || v != fmt.Sprint(want) {
+			return false
+		}
+	}
+	return true
+}
+
+// descriptor is the value of a descriptor key; values of blanks only are absent.
+func (b *binder) descriptor(name string) (string, bool) {
+	source, field, _ := strings.Cut(name, ":")
+	v := ""
+	switch source {
+	case "header":
+		v = strings.Join(b.view.Header.Values(field), ", ")
+	case "query":
+		q, err := url.ParseQuery(b.view.Query)
+		if err != nil && len(q) == 0 {
+			return "", false
+		}
+		v = q.Get(field)
+	case "jwt":
+		v = claim(b.view.Header.Get("Authorization"), field)
+	case "ip":
+		if field == "address" {
+			v = b.view.Peer
+		}
+	case "body":
+		if gjson.ValidBytes(b.body) {
+			v = gjson.GetBytes(b.body, gjson.Escape(field)).String()
+		}
+	}
+	v = strings.Trim(v, " \t")
+	return v, v != ""
+}
+
+// claim reads a claim of a bearer token without verifying it.
+func claim(authorization, name string) string {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	parts := strings.Split(strings.TrimSpace(token), ".")
+	if !strings.EqualFold(scheme, "bearer") || len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil || !json.Valid(payload) {
+		return ""
+	}
+	v := gjson.GetBytes(payload, gjson.Escape(name))
+	if v.IsObject() || v.IsArray() || v.Type == gjson.Null {
+		return ""
+	}
+	return v.String()
+}
+
+// maxDecoded caps what a request body may decode to.
+const maxDecoded = 64 << 20
+
+// decode undoes a Content-Encoding; unreadable is true if nobody reads it.
+func decode(encoding string, body []byte) (decoded []byte, unreadable bool) {
+	var r io.Reader = bytes.NewReader(body)
+	var err error
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity":
+		return body, false
+	case "gzip", "x-gzip":
+		r, err = gzip.NewReader(r)
+	case "deflate":
+		if z, zerr := zlib.NewReader(r); zerr == nil {
+			r = z
+		} else {
+			r = flate.NewReader(bytes.NewReader(body)) // bare, as many send it
+		}
+	case "br":
+		r = brotli.NewReader(r)
+	case "zstd":
+		var z *zstd.Decoder
+		if z, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1)); err == nil {
+			defer z.Close()
+			r = z
+		}
+	default:
+		return nil, true
+	}
+	if err != nil {
+		return nil, false // empty: an invalid body
+	}
+	if decoded, err = io.ReadAll(io.LimitReader(r, maxDecoded)); err != nil {
+		return nil, false
+	}
+	return decoded, false
+}
