@@ -1,15 +1,19 @@
 package proxy_test
 
 import (
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -255,4 +259,90 @@ func (s *system) sameBytes(got []byte) {
 	if !bytes.Equal(got, want) {
 		s.t.Errorf("the client received\n%q\nexpected\n%q", got, want)
 	}
+}
+
+// answerRaw is an upstream that reads one request of each connection and answers with these bytes.
+func (s *system) answerRaw(addr, raw string) (stop func()) {
+	return s.serve(addr, func(ctx context.Context, l net.Listener) error {
+		context.AfterFunc(ctx, func() { _ = l.Close() })
+		var open sync.WaitGroup
+		defer open.Wait()
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return nil
+			}
+			open.Go(func() {
+				defer conn.Close()
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				_, _ = io.WriteString(conn, raw)
+			})
+		}
+	})
+}
+
+// metric is the value of a series without labels, or with them as they are written.
+func (s *system) metric(series string) float64 {
+	s.t.Helper()
+	for line := range strings.Lines(s.admin("/metrics")) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == series {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return v
+		}
+	}
+	s.t.Fatalf("no metric %s", series)
+	return 0
+}
+
+// admin is an answer of the admin handler.
+func (s *system) admin(path string) string {
+	s.t.Helper()
+	synctest.Wait()
+	w := httptest.NewRecorder()
+	s.proxy.Admin().ServeHTTP(w, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, path, nil))
+	if w.Code != http.StatusOK {
+		s.t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// parse compiles a whole bundle.
+func parse(t testing.TB, text string) *policy.Bundle {
+	t.Helper()
+	b, err := policy.Parse("bundle", []byte(text), policy.Options{Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func gzipped(t testing.TB, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// bomb is a few kilobytes that become 8 MiB.
+func bomb(t testing.TB) string {
+	t.Helper()
+	return gzipped(t, `{"messages":"`+strings.Repeat("x", 8<<20)+`"}`)
+}
+
+func contextFor(s *system, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.t.Context(), d)
 }

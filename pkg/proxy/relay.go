@@ -40,6 +40,7 @@ func (x *exchange) relay(resp *http.Response) {
 	y.conclude(err)
 	switch x.end.outcome {
 	case OutcomeBroken, OutcomeTimeout, OutcomeLeft:
+		y.push() // what came goes out before the break, and not into the void with it
 		panic(http.ErrAbortHandler)
 	case OutcomeDone:
 		y.trailers()
