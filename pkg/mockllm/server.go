@@ -72,8 +72,8 @@ func (m *Mock) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	stop(errShutdown)
+	err := srv.Close() // before waiting: a client that does not read would keep a handler writing
 	running.drain()
-	err := srv.Close()
 	if serveErr := <-ended; !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
 	}

@@ -1,0 +1,99 @@
+package mockllm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func readAll(t *testing.T, res *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestJournalRing(t *testing.T) {
+	t.Parallel()
+	j := newJournal(3)
+	for range 5 {
+		e := Entry{ID: "x"}
+		j.open(&e)
+		e.End = "complete"
+		j.complete(e)
+	}
+	got := j.Entries()
+	if len(got) != 3 || got[0].Seq != 3 || got[2].Seq != 5 || got[2].AttemptNo != 5 || j.Dropped() != 2 {
+		t.Errorf("%d entries, dropped %d: %+v", len(got), j.Dropped(), got)
+	}
+	late := Entry{ID: "late"}
+	j.open(&late)
+	j.Reset()
+	late.End = "complete"
+	j.complete(late)
+	if n := len(j.Entries()); n != 0 || j.Dropped() != 0 {
+		t.Errorf("%d entries after a reset", n)
+	}
+	next := Entry{ID: "x"}
+	if j.open(&next); next.Seq != 7 || next.AttemptNo != 1 {
+		t.Errorf("seq %d attempt %d after a reset, want 7 and 1", next.Seq, next.AttemptNo)
+	}
+}
+
+// Attempts are forgotten with their entries, so that the journal's memory is bounded by its ring.
+func TestJournalForgetsIDs(t *testing.T) {
+	t.Parallel()
+	j := newJournal(2)
+	for _, id := range []string{"a", "b", "c", "c"} {
+		j.open(&Entry{ID: id})
+	}
+	if len(j.ids) != 1 || j.ids["c"].total != 2 {
+		t.Errorf("ids %v", j.ids)
+	}
+}
+
+func TestJournalWait(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Plan: Plan{Timing: Timing{TTFT: Every(time.Second)}}}, func(b *bench) {
+		ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+		defer cancel()
+		if _, err := b.Journal().Wait(ctx, "never"); !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), `request "never" (0 received, 0 unfinished)`) {
+			t.Errorf("got %v", err)
+		}
+		go func() { _, _, _ = b.post(chatPath, chatBody, "id=w") }()
+		begun := time.Now()
+		e, err := b.Journal().Wait(b.t.Context(), "w")
+		if err != nil || e.End != "complete" {
+			t.Fatalf("%v, %q", err, e.End)
+		}
+		near(t, "complete", time.Since(begun), time.Second)
+	})
+}
+
+func TestJournalKeepsBytesUpToACap(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{KeepSent: 100}, func(b *bench) {
+		_, body, _ := b.post(chatPath, streamBody, "id=x")
+		e := b.last("x")
+		sum := sha256.Sum256(body)
+		if string(e.Sent.Body) != string(body[:100]) || e.Sent.Bytes != int64(len(body)) || e.Sent.SHA256 != hex.EncodeToString(sum[:]) {
+			t.Errorf("kept %d of %d bytes", len(e.Sent.Body), e.Sent.Bytes)
+		}
+		big := `{"x":"` + strings.Repeat("y", 2*keepBody) + `"}`
+		_, _, _ = b.post(chatPath, big, "id=big")
+		e = b.last("big")
+		sum = sha256.Sum256([]byte(big))
+		if len(e.Body) != keepBody || e.BodyBytes != int64(len(big)) || e.BodySHA256 != hex.EncodeToString(sum[:]) {
+			t.Errorf("kept %d of %d bytes", len(e.Body), e.BodyBytes)
+		}
+	})
+}
