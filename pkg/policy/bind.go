@@ -61,6 +61,7 @@ func (s *Set) bindPolicy(p *compiledPolicy, f *facts, ask *Ask, shadow bool) {
 	first := len(s.Bound)
 	s.Holds = slices.Grow(s.Holds, p.holds)
 	s.Bound = slices.Grow(s.Bound, p.holds)
+	s.parts = slices.Grow(s.parts, p.keys)
 	matched := false
 	for _, rule := range p.rules {
 		if rule.matches(f) {
@@ -87,7 +88,7 @@ func (s *Set) bindRule(r *Rule, f *facts, ask *Ask, shadow bool) {
 	if r.Tokens != nil && (ask.ReadOnly || !ask.Metered && r.Tokens.PassUnknown) {
 		return
 	}
-	key, missing := r.key(f)
+	key, missing := s.key(r, f)
 	if missing >= 0 {
 		switch r.missing {
 		case MissingRejects:
@@ -117,20 +118,21 @@ func (s *Set) bindRule(r *Rule, f *facts, ask *Ask, shadow bool) {
 	}
 }
 
-// key returns the key of a rule for the request, and the index of the first missing descriptor or -1.
-func (r *Rule) key(f *facts) (Key, int) {
+// key returns the key of a rule for the request, and the index of the first missing descriptor or -1. All keys of a set share one slice,
+// each with its own part of it.
+func (s *Set) key(r *Rule, f *facts) (Key, int) {
 	if len(r.keys) == 0 {
 		return Key{shared: true}, -1
 	}
-	parts := make([]part, len(r.keys))
-	for i, d := range r.keys {
+	first := len(s.parts)
+	for _, d := range r.keys {
 		v := f.value(d)
 		if v == "" {
 			return Key{}, d
 		}
-		parts[i] = part{value: v, secret: f.bundle.descriptors[d].secret}
+		s.parts = append(s.parts, part{value: v, secret: f.bundle.descriptors[d].secret})
 	}
-	return Key{parts: parts}, -1
+	return Key{parts: s.parts[first:len(s.parts):len(s.parts)]}, -1
 }
 
 // hintField is where a client that knows its tokens says so; it counts from 1 to 2^31.

@@ -78,6 +78,7 @@ func TestBind(t *testing.T) {
 		{"reading is free", "- { name: r, limit_keys: ['jwt:org'], " + tpm + " } }\n- { name: s, limit_keys: [], algorithm: concurrency, algorithm_config: { max_concurrent: 1 } }", nil, policy.Ask{ReadOnly: true}, "s/concurrency[]=1"},
 		{"unknown endpoint is reserved", "- { name: r, limit_keys: [], " + tpm + " } }", nil, policy.Ask{Prompt: 6}, "r/tpm[]=1006"},
 		{"unknown endpoint passes", "- { name: r, limit_keys: [], " + tpm + ", on_unknown_endpoint: pass } }", nil, policy.Ask{Prompt: 6}, ""},
+		{"known endpoint is reserved", "- { name: r, limit_keys: [], " + tpm + ", on_unknown_endpoint: pass } }", nil, small, "r/tpm[]=106"},
 		{"missing key", "- { name: r, limit_keys: ['header:x-tenant', 'header:x-team'], " + tpm + " } }", nil, small, "missing_limit_key r"},
 		{"blank key is missing", "- { name: r, limit_keys: ['header:x-team'], " + tpm + " } }", func(s *policy.Subject) { s.Header["X-Team"] = []string{" \t"} }, small, "missing_limit_key r"},
 		{"missing key skips", "- { name: r, limit_keys: ['header:x-team'], on_missing_key: skip, " + tpm + " } }", nil, small, ""},
@@ -103,6 +104,86 @@ func TestBind(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestSettings shows that what a rule says reaches the request.
+func TestSettings(t *testing.T) {
+	b := rules(t, `
+- name: all
+  limit_keys: []
+  algorithm: token_bucket_llm
+  algorithm_config:
+    tokens_per_minute: 2000
+    refund: retroactive
+    settle: { on_disconnect: observed, on_5xx: keep }
+    token_source: { json_paths: ["$.usage.total", "meta.tokens"], max_parseable_body_bytes: 4096 }
+- name: budget
+  limit_keys: []
+  algorithm: cost_based
+  algorithm_config:
+    budget: 900
+    period: 7d
+    cost_key: usage
+    weights: { output: 2000 }
+    staged_actions: [ { threshold_percent: 50, action: throttle, delay_ms: 20 }, { threshold_percent: 100, action: reject } ]
+`)
+	all, budget := b.Rules()[0], b.Rules()[1]
+	if got := all.Tokens; got.OnDisconnect != policy.DisconnectObserved || !got.Keep5xx || strings.Join(got.JSONPaths, " ") != "$.usage.total meta.tokens" || got.MaxParseable != 4096 {
+		t.Errorf("tokens %+v", got)
+	}
+	if got := all.Limits[0].Limit.Refund; got != limiter.Retroactive {
+		t.Errorf("refund %s", got)
+	}
+	if got := budget.Tokens.Weights; got != (limiter.Weights{Input: 1000, CachedInput: 1000, CacheWrite: 1000, Output: 2000, Reasoning: 1000}) {
+		t.Errorf("weights %+v", got)
+	}
+	want := limiter.Limit{
+		Name: "budget/budget", Kind: limiter.Window, Reason: "budget_exceeded", Period: limiter.Week, Amount: 900,
+		Stages: []limiter.Stage{{Percent: 50, Action: limiter.Throttle, Delay: 20 * time.Millisecond}, {Percent: 100, Action: limiter.Reject}},
+	}
+	if got := *budget.Limits[0].Limit; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	holds := b.Bind(now, chat("acme"), policy.Ask{Prompt: 6, Metered: true}).Enforced.Holds
+	if holds[0].Cost != 1006 || holds[1].Cost != 900 { // 6 + 2 × 1000 is over the budget, and nobody declared it
+		t.Errorf("holds %+v", holds)
+	}
+}
+
+func TestOutputCap(t *testing.T) {
+	const rule = "- { name: %s, limit_keys: [], algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 2000%s } }\n"
+	free := fmt.Sprintf(rule, "free", "")
+	wide := fmt.Sprintf(rule, "wide", ", max_completion_tokens: 60, streaming: { enforce_mid_stream: true }")
+	tight := fmt.Sprintf(rule, "tight", ", max_completion_tokens: 40")
+	cut := fmt.Sprintf(rule, "cut", ", max_completion_tokens: 30, streaming: { enforce_mid_stream: true, buffer_tokens: 7 }")
+	for _, tt := range []struct {
+		rules  string
+		output int64
+		buffer int64 // 0: no stream is cut
+	}{{free, 0, 0}, {free + wide, 60, 100}, {wide + tight, 40, 0}, {tight + wide, 40, 0}, {wide + tight + cut, 30, 7}} {
+		set := rules(t, tt.rules).Bind(now, chat("acme"), small).Enforced
+		buffer := int64(0)
+		if set.MidStream != nil {
+			buffer = set.MidStream.BufferTokens
+		}
+		if set.OutputCap != tt.output || buffer != tt.buffer {
+			t.Errorf("%s\ncap %d, buffer %d", tt.rules, set.OutputCap, buffer)
+		}
+	}
+}
+
+func TestHintIgnored(t *testing.T) {
+	b := rules(t, "- { name: r, limit_keys: [], algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 2000, token_source: { estimator: header_hint } } }")
+	for hint, ignored := range map[string]bool{"1": false, " 7 ": false, "2147483648": false, "0": true, "-1": true, "1.5": true, "": true, "7, 7": true, "2147483649": true} {
+		s := chat("acme")
+		s.Header["X-Token-Estimate"] = []string{hint}
+		if got := b.Bind(now, s, small).Enforced.HintIgnored; got != ignored {
+			t.Errorf("%q: ignored %v", hint, got)
+		}
+	}
+	if b.Bind(now, chat("acme"), small).Enforced.HintIgnored {
+		t.Error("no hint is no bad hint")
 	}
 }
 

@@ -73,6 +73,7 @@ type Set struct {
 	// HintIgnored is set if a rule reads X-Token-Estimate and could not use the one that came.
 	HintIgnored bool
 
+	parts       []part // of the keys
 	guarded     []guarded
 	fingerprint [32]byte
 }

@@ -51,6 +51,7 @@ type compiledPolicy struct {
 	rules    []*Rule
 	fallback *Rule
 	holds    int // the most that a request can need
+	keys     int // likewise, descriptors of keys
 	loop     loop
 	breaker  breaker
 }

@@ -138,9 +138,10 @@ func (c *compiler) rules(p *compiledPolicy, specs []ruleSpec, fallback value[rul
 	}
 	for _, r := range p.rules {
 		p.holds += len(r.Limits)
+		p.keys += len(r.keys)
 	}
 	if p.fallback != nil {
-		p.holds = max(p.holds, len(p.fallback.Limits))
+		p.holds, p.keys = max(p.holds, len(p.fallback.Limits)), max(p.keys, len(p.fallback.keys))
 	}
 }
 

@@ -86,6 +86,9 @@ func (s *spending) check(now time.Time, b breaker) state {
 	opened := !s.open && s.rate(now) >= b.perMinute
 	if opened {
 		s.open, s.opened = true, now
+		if begin := time.Unix(s.minute*60, 0); now.Before(begin) {
+			s.opened = begin // a clock that ran backwards must not close it early
+		}
 	}
 	out := state{open: s.open, opened: opened}
 	if s.open && b.reset > 0 {

@@ -131,6 +131,28 @@ func TestCircuitBreaker(t *testing.T) {
 	}
 }
 
+// TestBreakerStartsAnew: what opened it does not open it again, and neither does a clock that runs backwards.
+func TestBreakerStartsAnew(t *testing.T) {
+	b := agents(t, "enforce", "circuit_breaker: { enabled: true, spend_rate_threshold_per_minute: 100, auto_reset_after_minutes: 1 }")
+	g := policy.NewGuards(0)
+	open := func(at time.Time) bool {
+		bound := b.Bind(at, chat("a"), small)
+		g.Check(at, &bound)
+		return bound.Enforced.Reject != nil
+	}
+	begin := now.Add(50 * time.Second)
+	bound := b.Bind(begin, chat("a"), small)
+	g.Spent(begin, &bound)
+	if !open(begin) || !open(begin.Add(time.Minute-1)) || open(begin.Add(time.Minute)) {
+		t.Error("it is open for a minute")
+	}
+	g = policy.NewGuards(0)
+	g.Spent(begin, &bound)
+	if open(begin.Add(-time.Hour)); !open(begin) {
+		t.Error("a look from an earlier minute makes it forget")
+	}
+}
+
 func TestBreakerStaysOpen(t *testing.T) {
 	b := agents(t, "enforce", "circuit_breaker: { enabled: true, spend_rate_threshold_per_minute: 100 }")
 	g := policy.NewGuards(0)

@@ -119,6 +119,17 @@ func TestClaimText(t *testing.T) {
 	}
 }
 
+// TestLargeNumbers: the id of an organisation is no float, checked or not.
+func TestLargeNumbers(t *testing.T) {
+	hmac := must[*Verifier](t)(VerifyHMAC([]byte("secret")))
+	fields := signed(t, jwt.SigningMethodHS256, []byte("secret"), "", jwt.MapClaims{"org": json.Number("9007199254740993")})
+	for name, v := range map[string]*Verifier{"checked": hmac, "unchecked": nil} {
+		if got := v.claims(at, fields).text("org"); got != "9007199254740993" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestBadKeys(t *testing.T) {
 	for name, err := range map[string]error{
 		"the HMAC secret is empty":   second(VerifyHMAC([]byte("\n"))),
