@@ -64,6 +64,8 @@ type simKey struct {
 	tokens      int64 // of the request bucket, in ns of refill
 	tokensLast  int64
 	inFlight    int
+
+	reserved, actual, refunded, debited int64
 }
 
 // simEvent is one reservation, for replays.
@@ -190,6 +192,13 @@ func (s *simulation) history() *History {
 	for q.Len() > 0 {
 		j := heap.Pop(&q).(job)
 		j.run(j.at)
+		h.Header.End = j.at
+	}
+	for i, k := range keys {
+		h.Ledger = append(h.Ledger, LedgerEntry{
+			At: h.Header.End + 3600*sec, Limit: "tpm", Key: fmt.Sprint("k", i),
+			Reserved: k.reserved, Actual: k.actual, Refunded: k.refunded, Debited: k.debited,
+		})
 	}
 	return h
 }
@@ -250,12 +259,15 @@ func (s *simulation) decide(r *Request, k *simKey, cost, now int64, push func(in
 	if !fits {
 		r.Decision, r.Status = Rejected, 429
 		r.Ended = now + s.hops()
+		s.say(r, k, cost, now)
 		return
 	}
-	r.Decision = Admitted
+	r.Decision, r.Calls = Admitted, 1
 	take := func(now int64) {
 		s.touch(k, now)
 		k.level -= cost * simUnit
+		k.reserved += cost
+		r.Rates = []RateHeader{s.rateHeader(k)}
 		k.events = append(k.events, simEvent{now, cost})
 		k.used[day(now)] += cost
 		k.tokens -= sec
@@ -376,10 +388,39 @@ func (s *simulation) settle(k *simKey, cost, charged int64, event int, taken, no
 		refund = 0
 	}
 	k.events[event].cost = cost - refund
+	k.actual += charged
+	k.refunded += max(0, refund)
+	k.debited += max(0, -refund)
 	level := k.level + refund*simUnit
 	if !s.fault.notCapped {
 		level = min(s.full(), level)
 	}
 	k.level = max(-s.full(), level)
 	k.used[taken] = max(0, k.used[taken]-refund)
+}
+
+// say tells a rejected request how long to wait, and what is left.
+func (s *simulation) say(r *Request, k *simKey, cost, now int64) {
+	wait := int64(0)
+	if missing := cost*simUnit - k.level; missing > 0 {
+		wait = (missing + s.rate() - 1) / s.rate()
+	}
+	if s.day > 0 && k.used[day(now)]+cost > s.day {
+		wait = max(wait, (day(now)+1)*86400*sec-now)
+	}
+	if s.rps > 0 && k.tokens < sec {
+		wait = max(wait, (sec-k.tokens+s.rps-1)/s.rps)
+	}
+	if s.slots > 0 && k.inFlight >= s.slots {
+		wait = max(wait, sec)
+	}
+	seconds, millis := max(1, (wait+sec-1)/sec), max(1, (wait+ms-1)/ms)
+	r.Retry = &RetryAfter{Seconds: &seconds, Millis: &millis}
+	r.Rates = []RateHeader{s.rateHeader(k)}
+}
+
+func (s *simulation) rateHeader(k *simKey) RateHeader {
+	limit, left := s.burst, max(0, floorDiv(k.level, simUnit))
+	reset := (s.full() - k.level + s.rate() - 1) / s.rate()
+	return RateHeader{Source: "openai", Dimension: Tokens, Limit: &limit, Remaining: &left, Reset: &reset, Resolution: 1}
 }

@@ -116,10 +116,7 @@ func responses(t *tally, root *value) {
 		t.messages++
 	}
 	in := root.last("input")
-	if in != nil && in.kind == text {
-		t.text(in)
-		t.messages++
-	}
+	t.text(in) // a bare string is no item
 	for _, item := range list(in) {
 		t.messages++
 		t.content(item.last("content"), "text", "refusal")
