@@ -270,6 +270,9 @@ func TestShadow(t *testing.T) {
 	}
 	ended := now.Add(time.Hour)
 	b = parse(t, shadowed+"global_shadow: { enabled: true, reason: drill, expires_at: 2030-01-02T13:00:00Z }\n")
+	if o := b.GlobalShadow(ended.Add(-1)); o != (policy.Override{Active: true, Reason: "drill", Until: ended}) || b.GlobalShadow(ended).Active || b.KillSwitchOverride(now).Active {
+		t.Errorf("override: %+v", o)
+	}
 	during, after := b.Bind(ended.Add(-1), chat("acme"), small), b.Bind(ended, chat("acme"), small)
 	if len(during.Enforced.Holds) != 0 || len(during.Shadow.Holds) != 2 || during.Enforced.OutputCap != 0 {
 		t.Errorf("while everything is in shadow: %s", outcome(during))

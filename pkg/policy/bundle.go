@@ -64,6 +64,20 @@ type span struct {
 
 func (s span) holds(now time.Time) bool { return now.Before(s.until) }
 
+// Override is global_shadow or kill_switch_override at one instant.
+type Override struct {
+	Active bool
+	Reason string
+	Until  time.Time
+}
+
+func (s span) at(now time.Time) Override {
+	if !s.holds(now) {
+		return Override{}
+	}
+	return Override{Active: true, Reason: s.reason, Until: s.until}
+}
+
 // killSwitch rejects what has a value.
 type killSwitch struct {
 	descriptor int
@@ -92,6 +106,12 @@ func (b *Bundle) Expires() time.Time { return b.expires }
 
 // Expired reports whether expires_at has passed.
 func (b *Bundle) Expired(now time.Time) bool { return !b.expires.IsZero() && !now.Before(b.expires) }
+
+// GlobalShadow says whether all policies only say what they would do.
+func (b *Bundle) GlobalShadow(now time.Time) Override { return b.shadow.at(now) }
+
+// KillSwitchOverride says whether kill switches are out of force.
+func (b *Bundle) KillSwitchOverride(now time.Time) Override { return b.override.at(now) }
 
 // Warnings are what is allowed in the file and probably not meant, in the order of their places.
 func (b *Bundle) Warnings() []Problem { return slices.Clone(b.warnings) }

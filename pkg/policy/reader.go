@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,6 +66,7 @@ type field[T any] struct {
 
 func newReader(src Source, trusted map[string]string) *reader {
 	src.Line = max(src.Line, 1)
+	src.Data = bytes.TrimPrefix(src.Data, []byte("\ufeff")) // some editors begin a file with it
 	return &reader{src: src, lines: strings.Split(string(src.Data), "\n"), incomplete: map[ast.Node]bool{}, trusted: trusted}
 }
 
@@ -90,8 +92,9 @@ func (r *reader) parse() ast.Node {
 	}
 	var body ast.Node
 	for _, doc := range file.Docs {
+		_, directive := doc.Body.(*ast.DirectiveNode)
 		switch {
-		case doc.Body == nil:
+		case doc.Body == nil, directive:
 		case body != nil:
 			r.problem(doc.Body, "found a second document, expected one", "")
 			return nil
