@@ -131,6 +131,9 @@ func capOutput(body []byte, limit int64, own capField) ([]byte, bool) {
 		return body, false
 	}
 	if !c.found {
+		if own.name == "" {
+			return body, false
+		}
 		// Objects of the own field's name that lack the field come later than the front of the body.
 		if len(c.lacking) == 0 {
 			c.lacking = []edit{first}
