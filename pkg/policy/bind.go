@@ -235,7 +235,7 @@ func (c *costSource) of(f *facts) int64 {
 	}
 	text := f.value(c.descriptor)
 	v, ok := c.parse(text)
-	if !ok {
+	if !ok || v == 0 {
 		v = c.fallback
 	}
 	return max(v, c.fixed)

@@ -86,6 +86,7 @@ func TestBind(t *testing.T) {
 		{"keys in order", "- { name: r, limit_keys: ['body:model', 'header:x-tenant', 'ip:address'], " + tpm + " } }", nil, small, "r/tpm[mock,acme,192.0.2.7]=106"},
 		{"repeated field", "- { name: r, limit_keys: ['header:x-tenant'], " + tpm + " } }", func(s *policy.Subject) { s.Header["X-Tenant"] = []string{" b", "A "} }, small, `r/tpm[b\, A]=106`},
 		{"query", "- { name: r, limit_keys: ['query:team'], " + tpm + " } }", func(s *policy.Subject) { s.RawQuery = "x=%zz&team=a%20b" }, small, "r/tpm[a b]=106"},
+		{"repeated parameter", "- { name: r, limit_keys: ['query:team'], " + tpm + " } }", func(s *policy.Subject) { s.RawQuery = "team=a&team=b" }, small, "r/tpm[a]=106"},
 		{"user and host", "- { name: r, limit_keys: ['body:user', 'header:host'], " + tpm + " } }", func(s *policy.Subject) { s.User = "ann" }, small, "r/tpm[ann,gw.example]=106"},
 		{"credentials are hidden", "- { name: r, limit_keys: ['header:authorization'], " + tpm + " } }", func(s *policy.Subject) { s.Header["Authorization"] = []string{"Bearer sk-1"} }, small, "r/tpm[" + policy.Redact("Bearer sk-1") + "]=106"},
 		{"match", "- { name: r, limit_keys: [], match: { 'body:model': mock }, " + tpm + " } }\n- { name: s, limit_keys: [], match: { 'body:model': Mock }, " + tpm + " } }", nil, small, "r/tpm[]=106"},
@@ -207,7 +208,8 @@ func TestStatedCost(t *testing.T) {
 		{"5.0", 5_000_000, 5},
 		{"5.0000001", 5_000_001, 6},
 		{"1", 2_000_000, 2}, // never cheaper than the fixed cost
-		{"0", 2_000_000, 2},
+		{"0", 3_000_000, 3}, // no cost: as good as none stated
+		{"0.0000001", 2_000_000, 2},
 		{"-5", 3_000_000, 3},
 		{"", 3_000_000, 3},
 		{"many", 3_000_000, 3},

@@ -139,7 +139,7 @@ func (f *facts) extract(d *descriptor) string {
 			// A malformed parameter is absent; the others still count.
 			f.query, _ = url.ParseQuery(f.s.RawQuery)
 		}
-		return joined(f.query[d.name])
+		return f.query.Get(d.name) // of a repeated parameter the first
 	case fromAddress:
 		return f.bundle.clientAddress(f.s)
 	case fromModel:

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,11 @@ func TestVerifiers(t *testing.T) {
 	set := fmt.Sprintf(`{"keys":[{"kty":"RSA","kid":"one","alg":"RS256","use":"sig","n":%q,"e":"AQAB"}]}`,
 		base64.RawURLEncoding.EncodeToString(rsaKey.N.Bytes()))
 
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: at}
+	certificate := must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, template, rsaKey.Public(), rsaKey))
+	byCertificate := must[*Verifier](t)(VerifyKey(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})))
+	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey)})
+	byPKCS1 := must[*Verifier](t)(VerifyKey(pkcs1))
 	hmac := must[*Verifier](t)(VerifyHMAC([]byte("secret\n")))
 	byRSA := must[*Verifier](t)(VerifyKey(public(t, rsaKey)))
 	byEC := must[*Verifier](t)(VerifyKey(public(t, ecKey)))
@@ -82,6 +88,9 @@ func TestVerifiers(t *testing.T) {
 		{"hmac, other secret", hmac, signed(t, hs, []byte("Secret"), "", org), ""},
 		{"rsa", byRSA, signed(t, rs, rsaKey, "", org), "acme"},
 		{"rsa-pss", byRSA, signed(t, jwt.SigningMethodPS256, rsaKey, "", org), "acme"},
+		{"certificate", byCertificate, signed(t, rs, rsaKey, "", org), "acme"},
+		{"certificate, other key", byCertificate, signed(t, rs, other, "", org), ""},
+		{"pkcs1", byPKCS1, signed(t, rs, rsaKey, "", org), "acme"},
 		{"rsa, other key", byRSA, signed(t, rs, other, "", org), ""},
 		{"rsa, its public key taken for a secret", byRSA, signed(t, hs, public(t, rsaKey), "", org), ""},
 		{"ec", byEC, signed(t, es, ecKey, "", org), "acme"},

@@ -96,6 +96,37 @@ func TestReloadKeepsLevels(t *testing.T) {
 	}
 }
 
+// TestAccessors: what a process tells at start.
+func TestAccessors(t *testing.T) {
+	b := parse(t, version(7, 2000))
+	if b.Version() != 7 || b.ReadsJWT() || b.Verifies() {
+		t.Errorf("version %d, reads tokens %v, verifies %v", b.Version(), b.ReadsJWT(), b.Verifies())
+	}
+	verifier, err := policy.VerifyHMAC([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "rules: [ { name: r, limit_keys: ['jwt:org'], algorithm: concurrency, algorithm_config: { max_concurrent: 4 } } ]"
+	for i := range int64(2) {
+		opts := policy.Options{Now: now, Verifier: verifier}
+		if i > 0 {
+			opts.Previous = b
+		}
+		if b, err = policy.ParseRules(policy.Source{Data: []byte(text)}, opts); err != nil {
+			t.Fatal(err)
+		}
+		if b.Version() != 1+i || !b.ReadsJWT() || !b.Verifies() || b.Rules()[0].Algorithm.String() != "concurrency" {
+			t.Errorf("version %d, reads tokens %v, verifies %v", b.Version(), b.ReadsJWT(), b.Verifies())
+		}
+	}
+	for tenant, want := range map[string]bool{"acme": true, "": false} {
+		bound := parse(t, version(1, 2000)).Bind(now, chat(tenant), policy.Ask{ReadOnly: tenant == ""})
+		if bound.Enforced.Holds = bound.Enforced.Holds[:len(bound.Enforced.Holds)-1]; bound.Bound() != want {
+			t.Errorf("%q: bound %v", tenant, bound.Bound())
+		}
+	}
+}
+
 func TestExpiry(t *testing.T) {
 	b := parse(t, "bundle_version: 1\nexpires_at: 2030-01-02T13:00:00Z\npolicies: []\n")
 	if ends := now.Add(time.Hour); b.Expired(ends.Add(-1)) || !b.Expired(ends) || !b.Expires().Equal(ends) {
