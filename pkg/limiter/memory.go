@@ -348,10 +348,17 @@ func (m *Memory) Release(now time.Time, id ID) error {
 	return nil
 }
 
-// sweepChunk is how many accounts are looked at under one hold of the lock: a few microseconds.
-const sweepChunk = 128
+const (
+	// sweepChunk is how many accounts are looked at under one hold of the lock: a few microseconds.
+	sweepChunk = 128
+	// sweepLeast and sweepShare bound one sweep: so many accounts, or one of so many, so that a sweep every second goes
+	// over a million of them in 16 seconds and holds the lock for a few milliseconds of each.
+	sweepLeast = 1 << 14
+	sweepShare = 16
+)
 
-// Sweep implements Store. It looks at every account, in small portions, and lets others have the lock in between.
+// Sweep implements Store. It goes over the accounts in small portions, lets others have the lock in between, and leaves
+// what is too much for one call to the next.
 func (m *Memory) Sweep(now time.Time) (Swept, error) {
 	var total Swept
 	for left, begun := 0, false; !begun || left > 0; left -= sweepChunk {
@@ -359,7 +366,7 @@ func (m *Memory) Sweep(now time.Time) (Swept, error) {
 		before := m.expired
 		m.advance(now)
 		if !begun {
-			left, begun = m.roster.n, true
+			left, begun = min(m.roster.n, max(sweepLeast, m.roster.n/sweepShare)), true
 		}
 		total.Expired += int(m.expired - before)
 		total.Dropped += m.sweepSome(min(left, sweepChunk))

@@ -100,15 +100,6 @@ func (m *model) reserve(now time.Time, req *limiter.Request) bool {
 	return true
 }
 
-func (m *model) find(id limiter.ID) *modelReservation {
-	for _, r := range m.open {
-		if r.id == id {
-			return r
-		}
-	}
-	return nil
-}
-
 // finish settles r at actual, or at its cost.
 func (m *model) finish(r *modelReservation, actual []int64) {
 	for i, h := range r.holds {

@@ -37,7 +37,8 @@ type Store interface {
 	Settle(now time.Time, id ID, actual []int64) (Settlement, error)
 
 	// Sweep settles reservations whose lease has ended and drops accounts that equal absent ones. It may be called at
-	// any time by anyone, and must be called every second or so by someone. It never blocks other calls for long.
+	// any time by anyone, and must be called every second or so by someone. It never blocks other calls for long, and may
+	// leave accounts to the next call.
 	Sweep(now time.Time) (Swept, error)
 }
 

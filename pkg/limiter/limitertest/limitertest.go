@@ -385,8 +385,8 @@ func concurrentRequests(s *subject) {
 	if admitted+rejected != goroutines*each {
 		s.Fatalf("%d admitted and %d rejected of %d", admitted, rejected, goroutines*each)
 	}
-	if max := int(tpm.Burst) / actual; admitted > max {
-		s.Fatalf("%d admitted, at most %d fit", admitted, max)
+	if fit := int(tpm.Burst) / actual; admitted > fit {
+		s.Fatalf("%d admitted, at most %d fit", admitted, fit)
 	}
 	s.wantLeft(tpm, "a", tpm.Burst-int64(admitted*actual))
 	s.wantLeft(tpd, "a", tpd.Amount-int64(admitted*actual))
