@@ -149,7 +149,7 @@ func parse(spec string) (string, *Trigger, error) {
 func (t *Trigger) set(p Param, value string) error {
 	if p.Name == rate.Name {
 		share, err := strconv.ParseFloat(strings.TrimSuffix(value, "%"), 64)
-		if err != nil || !strings.HasSuffix(value, "%") || share <= 0 || share > 100 {
+		if err != nil || !strings.HasSuffix(value, "%") || !(share > 0 && share <= 100) { // NaN is neither
 			return fmt.Errorf("%s is %q, expected a share such as 1%%", p.Name, value)
 		}
 		t.share = int64(share * whole / 100)
