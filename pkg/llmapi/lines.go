@@ -40,7 +40,7 @@ func (s *lineSplitter) write(p []byte) {
 			return
 		}
 		line := p[at:end]
-		if len(s.line) > 0 || s.long {
+		if len(s.line) > 0 || s.long || len(line) > s.limit {
 			s.keep(line)
 			line = s.line
 		}
@@ -62,13 +62,20 @@ func nextByte(p []byte, last, at int, c byte) int {
 	return len(p)
 }
 
-// keep adds to the line whose end is not here yet.
+// keep adds to the line whose end is not here yet. A line that is too long makes its event too large, unless it is a
+// comment, which nobody reads.
 func (s *lineSplitter) keep(p []byte) {
-	if s.long || len(s.line)+len(p) > s.limit {
-		s.line, s.long, s.over = nil, true, true
-		return
+	switch {
+	case s.long:
+	case len(s.line)+len(p) > s.limit:
+		first := p[0]
+		if len(s.line) > 0 {
+			first = s.line[0]
+		}
+		s.line, s.long, s.over = nil, true, s.over || first != ':'
+	default:
+		s.line = append(s.line, p...)
 	}
-	s.line = append(s.line, p...)
 }
 
 // field takes one line, without its end.
