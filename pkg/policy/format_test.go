@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,6 +28,18 @@ policies:
 		if got := outcome(parse(t, text).Bind(now, chat("acme"), small)); got != "r/concurrency[]=1" {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// TestManyRules reads a bundle of a thousand rules that stands on one line.
+func TestManyRules(t *testing.T) {
+	rule := `{"name": "r%d", "limit_keys": ["header:x-tenant"], "algorithm": "token_bucket_llm", "algorithm_config": {"tokens_per_minute": 2000, "tokens_per_day": 90000}}`
+	list := make([]string, 1000)
+	for i := range list {
+		list[i] = fmt.Sprintf(rule, i)
+	}
+	if got := len(rules(t, "["+strings.Join(list, ", ")+"]").Rules()); got != len(list) {
+		t.Errorf("%d rules", got)
 	}
 }
 

@@ -134,15 +134,17 @@ func untab(data []byte) []byte {
 func nesting(data []byte) (line, column int, deep bool) {
 	open := 0
 	for i, text := range strings.Split(string(data), "\n") {
-		run := 0 // of block indicators on this line, each a level
+		run := 0 // of block indicators on this line, each perhaps a level
 		for j := range len(text) {
 			switch text[j] {
 			case '[', '{':
 				open++
 			case ']', '}':
 				open = max(0, open-1)
-			case '-', '?', ':':
-				run++
+			case '-', '?':
+				if j+1 == len(text) || text[j+1] == ' ' || text[j+1] == '\t' {
+					run++
+				}
 			}
 			if open+run > maxNesting {
 				return i + 1, j + 1, true
