@@ -59,7 +59,14 @@ func accounts(h *History) []*account {
 	for i := range h.Header.Limits {
 		limits[h.Header.Limits[i].ID] = &h.Header.Limits[i]
 	}
-	byID := map[id]*account{}
+	sizes := map[id]int{}
+	for i := range h.Requests {
+		for j := range h.Requests[i].Holds {
+			hold := &h.Requests[i].Holds[j]
+			sizes[id{hold.Limit, hold.Key}]++
+		}
+	}
+	byID := make(map[id]*account, len(sizes))
 	var all []*account
 	for i := range h.Requests {
 		r := &h.Requests[i]
@@ -72,7 +79,7 @@ func accounts(h *History) []*account {
 			at := id{hold.Limit, hold.Key}
 			a := byID[at]
 			if a == nil {
-				a = &account{limit: l, key: hold.Key}
+				a = &account{limit: l, key: hold.Key, charges: make([]charge, 0, sizes[at])}
 				byID[at] = a
 				all = append(all, a)
 			}

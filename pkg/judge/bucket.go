@@ -24,7 +24,8 @@ type bucketBound struct {
 	pending    int64
 	states     []int64 // what each charge has in pending now
 	places     []place
-	at         []int64 // instant of each link of the chain
+	now        int32   // number of the instant that is being placed
+	at         []int32 // number of the instant of each link of the chain
 }
 
 // place is where a charge and its settlement sit in the chain, and the cap and
@@ -51,8 +52,9 @@ func openAmount(c *charge) int64 {
 func (b *bucketBound) place(marks []mark, unit int64) {
 	b.places = make([]place, len(b.charges))
 	b.states = make([]int64, len(b.charges))
+	b.at = make([]int32, 0, 2*len(b.charges))
 	next, open := int32(0), int64(0)
-	for i := 0; i < len(marks); {
+	for i := 0; i < len(marks); b.now++ {
 		j := i
 		for ; j < len(marks) && marks[j].at == marks[i].at; j++ {
 			if c := &b.charges[marks[j].item]; marks[j].edge == decidedLo && !c.asks {
@@ -96,11 +98,11 @@ func (b *bucketBound) placeOne(m mark, charges bool, next int32, limit, floor in
 	case c.asks:
 	case m.edge == takenAt && charges:
 		p.taken, p.takenCap, p.takenFloor = next, limit, floor
-		b.at = append(b.at, m.at)
+		b.at = append(b.at, b.now)
 		next++
 	case m.edge == settledAt && charges == (b.change(c) < 0) && b.change(c) != 0 && (!b.retro || c.prior):
 		p.settled, p.settledCap, p.settledFloor = next, limit, floor
-		b.at = append(b.at, m.at)
+		b.at = append(b.at, b.now)
 		next++
 	}
 	return next
@@ -166,16 +168,16 @@ func (b *bucketBound) refund(place int32, limit, tokens int64) {
 	b.chain.set(int(place), f)
 }
 
-func (b *bucketBound) value(at int64) (bound, since int64) {
+func (b *bucketBound) value(at int64, n int32) (bound int64, since int32) {
 	y, link := b.chain.apply(b.start)
 	level := y + b.scale.refilled(at)
 	if b.upper {
 		level += b.pending
 	}
-	since = b.scale.origin
+	since = -1
 	switch {
 	case level >= b.cap:
-		level, since = b.cap, at
+		level, since = b.cap, n
 	case link >= 0:
 		since = b.at[link]
 	}
@@ -307,7 +309,17 @@ func (b *bucketBound) retroactive(i int32, c *charge, p *place) {
 
 func abs(v int64) int64 { return max(v, -v) }
 
-// verdicts of a bucket: both bounds over time, asked at every decision.
+// sweep computes the bound at every instant, and lets go of what it took: the
+// chain of a million events is large.
+func (b *bucketBound) sweep(marks []mark, at []int64, sign int64) *series {
+	b.place(marks, b.scale.unit)
+	s := sweep(marks, at, b, sign)
+	s.start = b.scale.origin
+	b.chain, b.places, b.states, b.at = nil, nil, nil, nil
+	return s
+}
+
+// judgeBucket gives the verdicts of a bucket: both bounds over time, asked at every decision.
 func (a *account) judgeBucket(h *Header, end int64) bool {
 	marks := marksOf(a.charges)
 	var sum int64
@@ -320,12 +332,9 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 	if !ok1 || !ok2 {
 		return false
 	}
-	upper.place(marks, upper.scale.unit)
-	high := sweep(marks, upper, 1)
-	upper.chain, upper.places, upper.states = nil, nil, nil // a million events are large
-	lower.place(marks, lower.scale.unit)
-	low := sweep(marks, lower, -1)
-	lower.chain, lower.places, lower.states = nil, nil, nil
+	at := instants(marks)
+	high := upper.sweep(marks, at, 1)
+	low := lower.sweep(marks, at, -1)
 	a.verdicts = make([]verdict, len(a.charges))
 	for i := range a.charges {
 		c := &a.charges[i]

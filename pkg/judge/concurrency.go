@@ -29,7 +29,7 @@ func (s *slots) pass(m mark) {
 	}
 }
 
-func (s *slots) value(at int64) (bound, since int64) { return s.count, at }
+func (s *slots) value(_ int64, n int32) (bound int64, since int32) { return s.count, n }
 
 // judgeConcurrency judges a limit on requests in flight. A request certainly
 // holds its slot from when the mock had it until the first of both ends, and
@@ -41,8 +41,8 @@ func (a *account) judgeConcurrency(h *History) {
 		r := &h.Requests[a.charges[i].request]
 		certain.charges[i], possible.charges[i] = slotsOf(r, &h.Header.Target, a.charges[i])
 	}
-	busy := sweep(marksOf(certain.charges), certain, -1)
-	maybe := sweep(marksOf(possible.charges), possible, 1)
+	busy := sweepAll(marksOf(certain.charges), certain, -1)
+	maybe := sweepAll(marksOf(possible.charges), possible, 1)
 	a.verdicts = make([]verdict, len(a.charges))
 	for i := range a.charges {
 		c, v := &a.charges[i], &a.verdicts[i]

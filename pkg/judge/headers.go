@@ -11,6 +11,9 @@ const (
 // claims to say it.
 func (c *court) judgeHeaders() {
 	claims := &c.history.Header.Target.Claims
+	if !claims.RetryAfter && !claims.RateHeaders && !claims.Reserved {
+		return
+	}
 	byRequest := c.chargesByRequest()
 	for i := range c.history.Requests {
 		r := &c.history.Requests[i]
@@ -38,15 +41,18 @@ func (s seat) at() (*charge, *verdict) {
 	return &s.account.charges[s.charge], &s.account.verdicts[s.charge]
 }
 
-func (c *court) chargesByRequest() [][]seat {
-	seats := make([][]seat, len(c.requests))
+// chargesByRequest finds the seats of the requests that said something.
+func (c *court) chargesByRequest() map[int][]seat {
+	seats := map[int][]seat{}
 	for _, a := range c.accounts {
 		if len(a.verdicts) == 0 {
 			continue
 		}
 		for i := range a.charges {
-			if ch := &a.charges[i]; !ch.prior {
-				seats[ch.request] = append(seats[ch.request], seat{a, int32(i)})
+			ch := &a.charges[i]
+			r := &c.history.Requests[ch.request]
+			if !ch.prior && (r.Decision == Rejected || len(r.Rates) > 0 || r.SaidReserved != nil) {
+				seats[int(ch.request)] = append(seats[int(ch.request)], seat{a, int32(i)})
 			}
 		}
 	}

@@ -29,10 +29,10 @@ func (a *account) judgeAnyWindow(h *Header) {
 			c.actual.Lo = min(c.actual.Lo, c.taken.Lo)
 		}
 	}
-	inLast := sweep(a.expiring(low.charges, l.Per, decidedLo), low, -1)
-	refunds := sweep(a.expiring(a.charges, l.Per, settledHi), &lateRefunds{charges: a.charges, per: l.Per}, 1)
+	inLast := sweepAll(a.expiring(low.charges, l.Per, decidedLo), low, -1)
+	refunds := sweepAll(a.expiring(a.charges, l.Per, settledHi), &lateRefunds{charges: a.charges, per: l.Per}, 1)
 	high := newUsed(a.charges, true)
-	inTwo := sweep(a.expiring(a.charges, 2*l.Per, decidedHi), high, 1)
+	inTwo := sweepAll(a.expiring(a.charges, 2*l.Per, decidedHi), high, 1)
 
 	for i := range a.charges {
 		c, v := &a.charges[i], &a.verdicts[i]
@@ -102,4 +102,4 @@ func (f *lateRefunds) pass(m mark) {
 	}
 }
 
-func (f *lateRefunds) value(at int64) (bound, since int64) { return f.sum, at }
+func (f *lateRefunds) value(_ int64, n int32) (bound int64, since int32) { return f.sum, n }

@@ -53,13 +53,14 @@ func sorted(marks []mark) []mark {
 // sweeper computes a bound while time passes. At each instant x it hears of the
 // edges at x twice: reach says that T = x, where what begins at x may have
 // happened; pass says that T > x, where what ends at x has happened. value is
-// asked in between, for T = x; since is where the memory of the value begins.
+// asked in between, for T = x, the n-th instant; since is the instant, by number,
+// at which the memory of the value begins, -1 for the very beginning.
 //
 // This is how ties are kept sound: two things at one instant may have come in
 // either order, so neither certainly precedes the other.
 type sweeper interface {
 	reach(m mark)
-	value(at int64) (bound, since int64)
+	value(at int64, n int32) (bound int64, since int32)
 	pass(m mark)
 }
 
@@ -69,40 +70,64 @@ type sweeper interface {
 type series struct {
 	at    []int64
 	value []int64
-	since []int64
-	tree  []int64 // of extremes, over value
+	since []int32
+	peaks []int64 // the extreme of every block of blockSize values
 	sign  int64   // +1: maxima are asked for, -1: minima
+	start int64   // what since -1 means
 }
 
-// sweep runs a sweeper over the marks.
-func sweep(marks []mark, s sweeper, sign int64) *series {
-	out := &series{sign: sign}
-	for i := 0; i < len(marks); {
+const blockSize = 32
+
+// instants are the distinct instants of marks.
+func instants(marks []mark) []int64 {
+	n := 0
+	for i := range marks {
+		if i == 0 || marks[i].at != marks[i-1].at {
+			n++
+		}
+	}
+	at := make([]int64, 0, n)
+	for i := range marks {
+		if i == 0 || marks[i].at != marks[i-1].at {
+			at = append(at, marks[i].at)
+		}
+	}
+	return at
+}
+
+// sweep runs a sweeper over the marks, whose instants are given.
+func sweep(marks []mark, at []int64, s sweeper, sign int64) *series {
+	out := &series{at: at, value: make([]int64, len(at)), since: make([]int32, len(at)), sign: sign}
+	for i, n := 0, 0; i < len(marks); n++ {
 		j := i
-		for ; j < len(marks) && marks[j].at == marks[i].at; j++ {
+		for ; j < len(marks) && marks[j].at == at[n]; j++ {
 			s.reach(marks[j])
 		}
-		out.at = append(out.at, marks[i].at)
-		v, since := s.value(marks[i].at)
-		out.value, out.since = append(out.value, v), append(out.since, since)
+		out.value[n], out.since[n] = s.value(at[n], int32(n))
 		for ; i < j; i++ {
 			s.pass(marks[i])
 		}
 	}
-	out.index()
+	out.peaks = make([]int64, 0, len(at)/blockSize+1)
+	for block := range slices.Chunk(out.value, blockSize) {
+		out.peaks = append(out.peaks, out.best(block, block[0]))
+	}
 	return out
 }
 
-// index builds the tree: node i covers the nodes 2i and 2i+1, leaves come last.
-func (s *series) index() {
-	n := len(s.value)
-	s.tree = make([]int64, 2*n)
-	for i, v := range s.value {
-		s.tree[n+i] = v * s.sign
+// sweepAll is sweep over all instants of the marks.
+func sweepAll(marks []mark, s sweeper, sign int64) *series {
+	return sweep(marks, instants(marks), s, sign)
+}
+
+// best is the extreme of some values and one more.
+func (s *series) best(values []int64, so int64) int64 {
+	for _, v := range values {
+		if (v-so)*s.sign > 0 {
+			so = v
+		}
 	}
-	for i := n - 1; i > 0; i-- {
-		s.tree[i] = max(s.tree[2*i], s.tree[2*i+1])
-	}
+	return so
 }
 
 // extreme is the largest (or smallest) value within an interval whose ends are
@@ -119,19 +144,14 @@ func (s *series) extreme(within Span) int64 {
 	if found {
 		hi++
 	}
-	n := len(s.value)
-	best := s.sign * s.value[lo]
-	for lo, hi = lo+n, hi+n; lo < hi; lo, hi = lo/2, hi/2 {
-		if lo&1 == 1 {
-			best = max(best, s.tree[lo])
-			lo++
-		}
-		if hi&1 == 1 {
-			hi--
-			best = max(best, s.tree[hi])
-		}
+	best := s.value[lo]
+	first, last := (lo+blockSize-1)/blockSize, hi/blockSize // whole blocks
+	if first >= last {
+		return s.best(s.value[lo:max(lo, hi)], best)
 	}
-	return best * s.sign
+	best = s.best(s.value[lo:first*blockSize], best)
+	best = s.best(s.peaks[first:last], best)
+	return s.best(s.value[last*blockSize:hi], best)
 }
 
 // proof is the stretch that explains the extreme within an interval: from where
@@ -141,7 +161,10 @@ func (s *series) proof(within Span) Span {
 	i, _ := slices.BinarySearch(s.at, within.Lo)
 	for ; i < len(s.at) && s.at[i] <= within.Hi; i++ {
 		if s.value[i] == best {
-			return Between(min(s.since[i], s.at[i]), s.at[i])
+			if n := s.since[i]; n >= 0 {
+				return Between(s.at[n], s.at[i])
+			}
+			return Between(min(s.start, s.at[i]), s.at[i])
 		}
 	}
 	return within

@@ -90,7 +90,7 @@ func (u *used) update(i int32) {
 	}
 }
 
-func (u *used) value(at int64) (bound, since int64) { return u.sum, at }
+func (u *used) value(_ int64, n int32) (bound int64, since int32) { return u.sum, n }
 
 const (
 	reachedDecided = 8 << iota
@@ -159,7 +159,8 @@ func (a *account) judgeOneWindow(h *Header, start int64, items []int32, most, le
 	marks := marksOf(charges)
 	low, high := newUsed(charges, false), newUsed(charges, true)
 	low.certain, high.certain = certain, certain
-	atLeast, atMost := sweep(marks, low, -1), sweep(marks, high, 1)
+	at := instants(marks)
+	atLeast, atMost := sweep(marks, at, low, -1), sweep(marks, at, high, 1)
 	for n, i := range items {
 		c, v := &charges[n], &a.verdicts[i]
 		if c.prior {
