@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/llmlimit/llmlimit/internal/memnet"
 	"github.com/llmlimit/llmlimit/pkg/faulty"
@@ -48,7 +47,7 @@ func inSystem(t *testing.T, specs []string, test func(s *system)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := &memnet.Network{}
-		bundle, err := policy.ParseRules(policy.Source{File: "rules", Data: []byte(rules)}, policy.Options{Now: time.Now()})
+		bundle, err := policy.ParseRules(policy.Source{File: "rules", Data: []byte(rules)}, policy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

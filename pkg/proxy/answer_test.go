@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
@@ -79,7 +80,7 @@ func TestRejection(t *testing.T) {
 		if got := s.post(chatPath, chatBody, nil); got.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("status %d a nanosecond too early, expected 429", got.StatusCode)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if got := s.post(chatPath, chatBody, nil); got.StatusCode != http.StatusOK {
 			t.Errorf("status %d after the wait, expected 200", got.StatusCode)
 		}
@@ -196,7 +197,7 @@ func TestRetryWithoutStreamOptions(t *testing.T) {
 	})
 	inSystem(t, tpmRules, nil, func(s *system) {
 		got := s.post(chatPath, streamBody, s.plan(plan(t, `http: { status: 400 }`)))
-		if n := len(s.mock.Journal().Entries()); n != 1 || got.StatusCode != 400 {
+		if n := len(s.mock.Journal().Entries()); n != 1 || got.StatusCode != http.StatusBadRequest {
 			t.Errorf("%d requests and status %d after another 400, expected one and 400", n, got.StatusCode)
 		}
 		s.sameBytes(got.body)
@@ -333,7 +334,7 @@ func TestFirstByteIsNotDelayed(t *testing.T) {
 					t.Fatalf("reads at %v, expected the %dth at %v", at, i+1, want)
 				}
 			}
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Error(err)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -117,9 +118,7 @@ func (p *Proxy) answerDecision(ctx context.Context, w http.ResponseWriter, a *ad
 	rateHeaders(h, p.cfg.Now(), a)
 	if no := a.refusal; no != nil {
 		reply := a.dialect.Reject(no.Rejection)
-		for name, values := range reply.Header {
-			h[name] = values
-		}
+		maps.Copy(h, reply.Header)
 		no.retryHeaders(h)
 		w.WriteHeader(orDefault(deny, reply.Status))
 		_, _ = w.Write(reply.Body)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -29,8 +30,8 @@ func decodeBody(fields []string, body []byte, limit int64) ([]byte, error) {
 		return body, nil
 	}
 	codings := strings.Split(strings.Join(fields, ","), ",")
-	for i := len(codings) - 1; i >= 0; i-- {
-		coding := strings.ToLower(strings.TrimSpace(codings[i]))
+	for _, coding := range slices.Backward(codings) {
+		coding = strings.ToLower(strings.TrimSpace(coding))
 		if coding == "" || coding == "identity" {
 			continue
 		}
@@ -49,7 +50,7 @@ func decodeOne(coding string, body []byte, limit int64) ([]byte, error) {
 	}
 	var plain []byte
 	if err == nil {
-		defer r.Close()
+		defer func() { _ = r.Close() }()
 		plain, err = io.ReadAll(io.LimitReader(r, limit+1))
 	}
 	if err != nil {

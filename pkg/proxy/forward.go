@@ -30,7 +30,7 @@ func (x *exchange) forward() {
 		return
 	}
 	x.watch.flow()
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	x.record.FirstByte = x.p.cfg.Now().Sub(x.record.Start)
 	x.end.status, x.end.framing = resp.StatusCode, framingOf(resp)
 	x.relay(resp)

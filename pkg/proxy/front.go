@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -42,7 +43,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	x.end.outcome = OutcomeInternal // until something better is known
 	x.record = Record{Start: p.cfg.Now(), Method: r.Method, Path: r.URL.Path, Peer: peerOf(r).String()}
 	// Settlement is deferred here, so that no way out misses it: broken responses leave through a panic.
-	defer func() {
+	defer func() { //nolint:contextcheck // the context is the request's, which the exchange carries; settling must outlive it
 		broken := recover()
 		if broken != nil && broken != http.ErrAbortHandler { //nolint:errorlint // a sentinel of net/http, thrown as it is
 			x.end.outcome, x.record.Err = OutcomeInternal, fmt.Sprint("panic: ", broken)
@@ -52,7 +53,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 			panic(broken)
 		}
 	}()
-	x.run()
+	x.run() //nolint:contextcheck // the context is the request's, which the exchange carries
 }
 
 // run is the way of one request.
@@ -158,9 +159,7 @@ func (x *exchange) refuse(r *refusal) {
 	dialect := x.dialect()
 	reply := dialect.Reject(r.Rejection)
 	h := x.w.Header()
-	for name, values := range reply.Header {
-		h[name] = values
-	}
+	maps.Copy(h, reply.Header)
 	now := x.p.cfg.Now()
 	announce(h, x.admission, originLimiter)
 	if x.admission != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -59,11 +60,11 @@ const (
 )
 
 // bundle compiles rules as a suite carries them.
-func bundle(t testing.TB, rules string, proxies ...netip.Prefix) *policy.Bundle {
-	t.Helper()
+func bundle(tb testing.TB, rules string, proxies ...netip.Prefix) *policy.Bundle {
+	tb.Helper()
 	b, err := policy.ParseRules(policy.Source{File: "rules", Data: []byte(rules)}, policy.Options{Now: time.Now(), TrustedProxies: proxies})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -159,9 +160,7 @@ func (s *system) request(ctx context.Context, path, body string, header http.Hea
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	if req.Header.Get("X-Tenant") == "" {
 		req.Header.Set("X-Tenant", "t")
 	}
@@ -315,32 +314,32 @@ func (s *system) admin(path string) string {
 }
 
 // parse compiles a whole bundle.
-func parse(t testing.TB, text string) *policy.Bundle {
-	t.Helper()
+func parse(tb testing.TB, text string) *policy.Bundle {
+	tb.Helper()
 	b, err := policy.Parse("bundle", []byte(text), policy.Options{Now: time.Now()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func gzipped(t testing.TB, text string) string {
-	t.Helper()
+func gzipped(tb testing.TB, text string) string {
+	tb.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	if _, err := io.WriteString(w, text); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.String()
 }
 
 // bomb is a few kilobytes that become 8 MiB.
-func bomb(t testing.TB) string {
-	t.Helper()
-	return gzipped(t, `{"messages":"`+strings.Repeat("x", 8<<20)+`"}`)
+func bomb(tb testing.TB) string {
+	tb.Helper()
+	return gzipped(tb, `{"messages":"`+strings.Repeat("x", 8<<20)+`"}`)
 }
 
 func contextFor(s *system, d time.Duration) (context.Context, context.CancelFunc) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -38,13 +39,12 @@ func (x *exchange) relay(resp *http.Response) {
 	}
 	err := y.body()
 	y.conclude(err)
-	switch x.end.outcome {
-	case OutcomeBroken, OutcomeTimeout, OutcomeLeft:
+	switch {
+	case x.end.outcome == OutcomeDone:
+		y.trailers()
+	case x.end.outcome != OutcomeCut:
 		y.push() // what came goes out before the break, and not into the void with it
 		panic(http.ErrAbortHandler)
-	case OutcomeDone:
-		y.trailers()
-	default:
 	}
 }
 
@@ -71,9 +71,7 @@ func (x *exchange) meterOptions(resp *http.Response) llmapi.MeterOptions {
 func (y *relay) shape() {
 	x, a := y.x, y.x.admission
 	h := x.w.Header()
-	for name, values := range endToEnd(y.resp.Header) {
-		h[name] = values
-	}
+	maps.Copy(h, endToEnd(y.resp.Header))
 	if a.bound() && y.resp.StatusCode != http.StatusTooManyRequests {
 		dropRateFields(h)
 		rateHeaders(h, x.p.cfg.Now(), a)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -94,9 +95,7 @@ func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 		return nil // 100 was sent when the client's body was read
 	}
 	h := t.x.w.Header()
-	for name, values := range header {
-		h[name] = values
-	}
+	maps.Copy(h, http.Header(header))
 	t.x.w.WriteHeader(code)
 	clear(h) // interim fields are not those of the answer
 	return nil
