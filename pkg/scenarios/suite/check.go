@@ -94,6 +94,6 @@ func (d *decoder) checkLoad(n *node, l *Load) {
 		total += share.Share
 	}
 	if total > 1 {
-		d.fail(n.get("mix"), t, fmt.Sprintf("the shares of mix add up to %g%%", float64(total)*100), "at most 100%", "")
+		d.fail(n.get("mix"), t, fmt.Sprintf("the shares of mix add up to %.4g%%", float64(total)*100), "at most 100%", "")
 	}
 }

@@ -130,6 +130,15 @@ func TestOpaque(t *testing.T) {
 	if string(rules.Data) != want || rules.Pos.Line != 12 || rules.Pos.Column != 7 {
 		t.Errorf("at %v:\n%s", rules.Pos, rules.Data)
 	}
+	for _, c := range []struct{ in, out string }{
+		{"{ serve: { rules: [ { name: \"]\" } ] } }", strings.Repeat(" ", 26) + "[ { name: \"]\" } ]\n"},
+		{"\n  serve:\n    rules:\n    - name: a\n# far left\n      limit_keys: [ x,\n y ]\n\n    - name: b   # last\n  # below\n", "    - name: a\n# far left\n      limit_keys: [ x,\n y ]\n\n    - name: b   # last\n  # below\n"},
+	} {
+		p := program(t, "version: 1\nsuite: x\ntarget: "+c.in+"\nscenarios: [ { id: a, steps: [ { send: {} } ] } ]\n", Options{})
+		if got := string(p.Cells[0].Target.Serve.Rules.Data); got != c.out {
+			t.Errorf("got\n%s\nwant\n%s", got, c.out)
+		}
+	}
 	flow := program(t, "version: 1\nsuite: x\ntarget: { serve: { rules: [ { name: tpm }, # c\n  { name: b } ] } }\nscenarios: [ { id: a, steps: [ { send: {} } ] } ]\n", Options{})
 	if got := string(flow.Cells[0].Target.Serve.Rules.Data); got != strings.Repeat(" ", 26)+"[ { name: tpm }, # c\n  { name: b } ]\n" {
 		t.Errorf("flow:\n%q", got)

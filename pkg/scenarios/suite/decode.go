@@ -284,6 +284,9 @@ func nounOf(t reflect.Type) string {
 	if noun := nouns[t.Name()]; noun != "" {
 		return noun
 	}
+	if t.Name() == "" {
+		return "this mapping"
+	}
 	return strings.ToLower(t.Name())
 }
 

@@ -165,7 +165,7 @@ func (v *visitor) Visit(node *ast.Node) {
 			v.vars = append(v.vars, member.Value)
 		}
 	case *ast.ConditionalNode:
-		v.refuse(n, "a ternary (? :) is not part of the language; write two checks, or use and/or")
+		v.refuse(n.Exp1, "a ternary (? :) is not part of the language; write two checks, or use and/or")
 	case *ast.MapNode:
 		v.refuse(n, "a map literal ({ … }) is not part of the language")
 	case *ast.VariableDeclaratorNode:

@@ -163,6 +163,9 @@ func TestRewriteDurations(t *testing.T) {
 	}
 	// The caret below what follows a literal.
 	r := rewriteDurations("a < 5ms and bb")
+	if at := strings.Index(r.text, "ms"); r.origin(at) != 5 {
+		t.Errorf("ms is at %d, want 5", r.origin(at))
+	}
 	if at := strings.Index(r.text, "bb"); r.origin(at) != 12 {
 		t.Errorf("bb is at %d, want 12", r.origin(at))
 	}

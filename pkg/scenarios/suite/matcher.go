@@ -158,7 +158,7 @@ func (m *Matcher) match(found any) bool {
 		part, ok := m.value.(string)
 		return ok && !absent && strings.Contains(asText(found), part)
 	case matchCompare:
-		return !absent && m.compare(found)
+		return m.compare(found)
 	case matchEqual:
 	}
 	return !absent && equalValues(found, m.value)

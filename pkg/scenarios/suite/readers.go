@@ -215,16 +215,29 @@ func cut(lines []string, n *node) []byte {
 		return []byte(strings.Join(append(out, string(tail[:min(n.end.Column, len(tail))])), "\n") + "\n")
 	}
 	out := []string{lead}
-	for _, line := range lines[first+1:] { // a block ends where something begins further left
+	last := n.lastLine()
+	for i, line := range lines[first+1:] { // a block ends where something begins further left
 		text := strings.TrimLeft(line, " ")
 		depth := len(line) - len(text)
 		entry := n.kind == listNode && (strings.HasPrefix(text, "- ") || text == "-")
-		if text != "" && text[0] != '#' && (depth < indent || depth == indent && n.kind == listNode && !entry) {
+		if first+2+i > last && text != "" && text[0] != '#' && (depth < indent || depth == indent && n.kind == listNode && !entry) {
 			break
 		}
 		out = append(out, line)
 	}
 	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n ") + "\n")
+}
+
+// lastLine is the last line on which something of the node begins or closes.
+func (n *node) lastLine() int {
+	last := max(n.pos.Line, n.end.Line)
+	for _, item := range n.items {
+		last = max(last, item.lastLine())
+	}
+	for _, f := range n.fields {
+		last = max(last, f.pos.Line, f.value.lastLine())
+	}
+	return last
 }
 
 func readUsageExpect(d *decoder, n *node, v reflect.Value) {

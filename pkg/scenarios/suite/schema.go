@@ -2,6 +2,8 @@ package suite
 
 import _ "embed" // the schema
 
+//go:generate go test . -run TestSchemaIsFresh -update
+
 //go:embed llmlimit.schema.json
 var embedded []byte
 
