@@ -142,13 +142,18 @@ func (l *lane) fault(run *stepRun) error {
 	return nil
 }
 
-// reload gives the target another policy, and the judge the same one.
+// reload gives the target another policy, and the judge the same one. An instant
+// lies between it and what is sent before and after, so that nobody has to guess
+// under which policy a request was.
 func (l *lane) reload(ctx context.Context, run *stepRun) error {
 	r := run.bound.Reload
 	spec := l.w.suite.policySpec(r.Rules, r.Policy)
+	if err := pause(ctx, time.Nanosecond); err != nil {
+		return err
+	}
 	if err := l.w.conn.Reload(ctx, spec); err != nil {
 		return fmt.Errorf("reloading: %w", err)
 	}
 	l.w.readRules(&spec)
-	return nil
+	return pause(ctx, time.Nanosecond)
 }

@@ -121,7 +121,7 @@ func (w *world) response(s *sentRequest) *suite.Response {
 	entries := w.entries(s)
 	r := &suite.Response{
 		Status: int64(x.Status), Reason: first(s.said.Reason, x.Reason()), Outcome: x.Outcome,
-		Headers: map[string]any{}, Body: string(x.Body), Bytes: int64(len(x.Raw)),
+		Headers: map[string]any{}, Body: string(x.Body), Bytes: s.bytes,
 		Reserved: s.said.Reserved, Duration: x.Ended.Sub(x.Sent), Upstream: int64(len(entries)),
 	}
 	if x.Err != nil {
@@ -130,7 +130,7 @@ func (w *world) response(s *sentRequest) *suite.Response {
 	for name, values := range x.Header {
 		r.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
-	if u := x.Usage(); u != nil {
+	if u := s.usage; u != nil {
 		r.Usage = &suite.Usage{In: u.In, Out: u.Out, Total: u.Total}
 	}
 	r.Limit, r.Remaining, r.Reset = rates(s.said.Rates)

@@ -114,7 +114,8 @@ func (c *gatewayConn) Close(ctx context.Context) error {
 	return nil
 }
 
-func (c *gatewayConn) reserve(key string, cost int64) (remaining int64, ok bool) {
+// reserve takes the cost, or says how long to wait for it.
+func (c *gatewayConn) reserve(key string, cost int64) (remaining int64, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
@@ -126,12 +127,12 @@ func (c *gatewayConn) reserve(key string, cost int64) (remaining int64, ok bool)
 	a.level = min(c.perMin, a.level+now.Sub(a.last).Minutes()*c.perMin)
 	a.last = now
 	if a.level < float64(cost) {
-		return int64(a.level), false
+		return int64(a.level), time.Duration((float64(cost) - a.level) / c.perMin * float64(time.Minute))
 	}
 	a.level -= float64(cost)
 	a.reserved += cost
 	a.outstanding += cost
-	return int64(a.level), true
+	return int64(a.level), 0
 }
 
 func (c *gatewayConn) settle(key string, cost, actual int64) {
@@ -157,12 +158,12 @@ func (c *gatewayConn) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key, cost := r.Header.Get("X-Tenant"), 6+gjson.GetBytes(body, "max_tokens").Int()
-	remaining, ok := c.reserve(key, cost)
+	remaining, wait := c.reserve(key, cost)
 	w.Header().Set("X-Ratelimit-Limit-Tokens", fmt.Sprint(int64(c.perMin)))
 	w.Header().Set("X-Ratelimit-Remaining-Tokens", fmt.Sprint(remaining))
-	if !ok {
+	if wait > 0 {
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Retry-After", "60")
+		w.Header().Set("Retry-After", fmt.Sprint(int64(wait.Seconds()+1)))
 		w.WriteHeader(http.StatusTooManyRequests)
 		fmt.Fprint(w, `{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":"tpm_exceeded"}}`)
 		return

@@ -183,9 +183,8 @@ func decision(s *sentRequest, reachedMock, refused bool) judge.Decision {
 // ending fills in how an admitted request ended, by the mock's journal.
 func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	r.Usage = trueUsage(e)
-	got := client.ContentBytes(s.x.Body, s.x.Header.Get("Content-Type"))
 	wrote := client.ContentBytes(e.Sent.Body, contentType(s, e))
-	r.Content = judge.Between(min(got, wrote), max(got, wrote))
+	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote))
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
 	switch {
@@ -378,7 +377,7 @@ func (w *world) fillRequests(h *judge.History) {
 			x.Usage = max(r.Usage.Total, r.Usage.In+r.Usage.Out)
 		}
 		if s.x != nil {
-			x.Outcome, x.Bytes, x.Stream = s.x.Outcome, int64(len(s.x.Raw)), len(s.x.Events) > 0
+			x.Outcome, x.Bytes, x.Stream = s.x.Outcome, s.bytes, s.streamed
 			if s.x.Err != nil {
 				x.Error = w.secret(s.x.Err.Error())
 			}

@@ -197,6 +197,8 @@ type ScenarioResult struct {
 	// History is what the judge read: --report events=PATH writes it.
 	History *judge.History `json:"-"`
 
+	// Aborted is the abort-if that stopped it, a guard and not the target's failure.
+	Aborted string `json:"aborted,omitempty"`
 	// InvalidLoad says that a load was not delivered as planned: its latencies
 	// are void and the measurement is invalid, which is not the target's fault.
 	InvalidLoad string `json:"invalid_load,omitempty"`

@@ -28,9 +28,14 @@ type sentRequest struct {
 	path  string // without the query
 	query string
 
-	x    *client.Exchange // nil while under way
-	said judge.Said
-	seen *suite.Response // cached once nothing of it can change any more
+	x        *client.Exchange // nil while under way
+	bytes    int64            // of the body, as they came
+	content  int64            // of text in the answer, as the client got it
+	usage    *client.Usage    // what the client was told
+	streamed bool             // it came as events
+	gaps     []time.Duration  // between its events, of a request of a load
+	said     judge.Said
+	seen     *suite.Response // cached once nothing of it can change any more
 }
 
 // send runs the step's request as often as asked, in order.
@@ -141,9 +146,11 @@ func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	x := w.client.Do(ctx, s.wire)
 	w.mock.DropPlan(s.id)
 	said := judge.ReadSaid(x.Header, x.Headers.UnixNano())
+	content, usage := client.ContentBytes(x.Body, x.Header.Get("Content-Type")), x.Usage()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.x, s.said = x, said
+	s.x, s.said, s.usage = x, said, usage
+	s.bytes, s.content, s.streamed = int64(len(x.Raw)), content, len(x.Events) > 0
 }
 
 // plan is the mock's answer with every distribution drawn, by a seed that depends

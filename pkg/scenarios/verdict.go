@@ -15,6 +15,9 @@ func (w *world) verdict() {
 		return
 	}
 	r.Outcome = r.Outcome.Worse(Pass)
+	if r.Aborted != "" {
+		r.Outcome, r.Reason = Error, "stopped by abort-if: "+r.Aborted
+	}
 	for _, step := range r.Steps {
 		if step.Outcome == Skip {
 			continue // after a step that did not pass, which counts
