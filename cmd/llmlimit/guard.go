@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/llmlimit/llmlimit/pkg/judge/estimate"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// undeclaredOutput is what a request may cost that declares no output: the default
+// allowance of a policy that names none.
+const undeclaredOutput = 1000
+
+// guard says what a run costs at most, and refuses one that costs more than it may
+// or leaves this machine without consent. Nothing has been sent when it is asked.
+func (f *runFlags) guard(a *app, plan *scenarios.Plan) error {
+	cost := suite.Cost{Bounded: true}
+	external := map[string]bool{}
+	for _, s := range plan.Suites {
+		one := s.Program.WorstCase(worstCase)
+		cost.Requests += one.Requests
+		cost.Tokens += one.Tokens
+		cost.Bounded = cost.Bounded && one.Bounded
+		for _, c := range s.Program.Cells {
+			if c.Target != nil && c.Target.URL != "" {
+				external[c.Target.URL] = true
+			}
+		}
+	}
+	if f.dryRun {
+		fmt.Fprintf(a.stdout, "%d scenarios, at most %d requests and %d tokens%s\n", plan.Cells(), cost.Requests, cost.Tokens, atLeast(cost.Bounded))
+		for _, s := range plan.Suites {
+			for _, c := range s.Program.Cells {
+				one := c.WorstCase(worstCase)
+				clock := "real time"
+				if c.Virtual {
+					clock = "virtual time"
+				}
+				fmt.Fprintf(a.stdout, "  %-50s %6d requests %10d tokens  %s\n", s.Program.Suite.Name+"/"+c.ID, one.Requests, one.Tokens, clock)
+			}
+		}
+	}
+	for target := range external {
+		if isLoopback(target) {
+			continue
+		}
+		fmt.Fprintf(a.stderr, "%s is not on this machine: at most %d requests and %d tokens go there%s\n", target, cost.Requests, cost.Tokens, atLeast(cost.Bounded))
+		if !f.remote && !f.dryRun {
+			return failWith(exitUsage, "traffic to %s needs consent", target).withHint("--allow-remote gives it; --dry-run shows what would be sent")
+		}
+	}
+	if f.spend > 0 && (cost.Tokens > f.spend || !cost.Bounded) {
+		return failWith(exitGuard, "the worst case is %d tokens%s, --spend allows %d; nothing was sent", cost.Tokens, atLeast(cost.Bounded), f.spend)
+	}
+	if f.maxRequests > 0 && (cost.Requests > f.maxRequests || !cost.Bounded) {
+		return failWith(exitGuard, "the worst case is %d requests%s, --max-requests allows %d; nothing was sent", cost.Requests, atLeast(cost.Bounded), f.maxRequests)
+	}
+	return nil
+}
+
+// worstCase is the most that one request can be charged by its own declaration. A
+// body that cannot be read costs nothing: nobody can bill it.
+func worstCase(q *suite.Request) int64 {
+	var body []byte
+	switch {
+	case q == nil:
+		return 0
+	case q.Body != nil:
+		body = []byte(*q.Body)
+	case q.JSON != nil:
+		body, _ = json.Marshal(q.JSON.Value)
+	}
+	facts, _, err := estimate.Of(q.Path, body, "")
+	if err != nil {
+		return 0
+	}
+	output := facts.Output
+	if !facts.Declared {
+		output = undeclaredOutput
+	}
+	return estimate.Plus(facts.Prompt, estimate.Times(facts.N, output))
+}
+
+func atLeast(bounded bool) string {
+	if bounded {
+		return ""
+	}
+	return " and more: not every step can be counted beforehand"
+}

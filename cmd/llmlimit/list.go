@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// listed is one scenario as `list` shows it.
+type listed struct {
+	Suite       string   `json:"suite"`
+	File        string   `json:"file"`
+	ID          string   `json:"id"`
+	Requirement string   `json:"requirement,omitempty"`
+	Cells       int      `json:"cells"`
+	Tags        []string `json:"tags,omitempty"`
+	Needs       []string `json:"needs,omitempty"`
+	Catches     []string `json:"catches,omitempty"`
+	Level       string   `json:"level,omitempty"`
+	Profile     string   `json:"profile,omitempty"`
+	Left        string   `json:"not_selected,omitempty"` // why a plain run leaves it out
+}
+
+func (a *app) listCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:               "list [FILE|DIR|GLOB]...",
+		Short:             "Show the scenarios, what each requires and needs",
+		Example:           "  llmlimit list\n  llmlimit list scenarios.yaml -o json",
+		ValidArgsFunction: suiteCompletion,
+		RunE: func(_ *cobra.Command, args []string) error {
+			all, err := listScenarios(args)
+			if err != nil {
+				return err
+			}
+			switch output {
+			case "text":
+				return a.showList(all)
+			case "json":
+				enc := json.NewEncoder(a.stdout)
+				enc.SetIndent("", "  ")
+				return enc.Encode(all)
+			}
+			return failWith(exitUsage, "-o %q is not known, expected text or json", output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func listScenarios(args []string) ([]listed, error) {
+	files, err := sources(args)
+	if err != nil {
+		return nil, err
+	}
+	var all []listed
+	for _, file := range files {
+		one, err := listFile(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
+	}
+	return all, nil
+}
+
+func listFile(file scenarios.Source) ([]listed, error) {
+	s, problems := suite.Read(file.Name, file.Data, file.ReadFile)
+	if err := problems.Err(); err != nil {
+		return nil, failWith(exitInvalid, "%s", problems.Errors().String())
+	}
+	profile := profileOf(s)
+	cells, left := map[string]int{}, map[string]string{}
+	program, problems := suite.Compile(s, suite.Options{ReadFile: file.ReadFile, Profile: profile})
+	if err := problems.Err(); err != nil {
+		return nil, failWith(exitInvalid, "%s", problems.Errors().String())
+	}
+	for _, c := range program.Cells {
+		cells[c.Scenario.ID]++
+	}
+	for _, n := range program.NotSelected {
+		left[n.ID] = n.Reason
+	}
+	var all []listed
+	for _, sc := range s.Scenarios {
+		all = append(all, listed{
+			Suite: s.Name, File: file.Name, ID: sc.ID, Requirement: sc.Requirement, Cells: cells[sc.ID],
+			Tags: sc.Tags, Needs: sc.Needs, Catches: sc.Catches, Level: sc.Level, Profile: profile, Left: left[sc.ID],
+		})
+	}
+	return all, nil
+}
+
+func (a *app) showList(all []listed) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	last := ""
+	for _, l := range all {
+		if l.Suite != last {
+			last = l.Suite
+			profile := ""
+			if l.Profile != "" {
+				profile = ", by --profile " + l.Profile
+			}
+			fmt.Fprintf(w, "%s\t(%s%s)\n", l.Suite, l.File, profile)
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", l.ID, l.Requirement, strings.Join(l.details(), "; "))
+	}
+	return w.Flush()
+}
+
+func (l listed) details() []string {
+	var d []string
+	if l.Cells > 1 {
+		d = append(d, fmt.Sprintf("%d cells", l.Cells))
+	}
+	if len(l.Tags) > 0 {
+		d = append(d, "tags "+strings.Join(l.Tags, " "))
+	}
+	if len(l.Needs) > 0 {
+		d = append(d, "needs "+strings.Join(l.Needs, " "))
+	}
+	if l.Left != "" {
+		d = append(d, l.Left)
+	}
+	return d
+}
+
+// suiteCompletion completes the names of files; cobra's default for paths does.
+func suiteCompletion(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+}

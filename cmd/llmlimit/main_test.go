@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the test binary be the program, and the program's own child.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == bubbleCommand {
+		runBubble()
+	}
+	testscript.Main(m, map[string]func(){"llmlimit": main})
+}
+
+// TestScripts runs every command as a process: testdata/script/*.txtar.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("NO_COLOR", "1")
+			suites, err := filepath.Abs("../../scenarios")
+			env.Setenv("SUITES", suites)
+			return err
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"readyfile": readyFile,
+			"replace":   replace,
+		},
+	})
+}
+
+// readyFile waits for a file that a background process writes when it is ready, and
+// puts its first line into a variable: readyfile FILE VAR.
+func readyFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: readyfile FILE VAR")
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) { // another process: there is nothing to wait on but the clock
+		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil {
+			ts.Setenv(args[1], strings.TrimSpace(string(data)))
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s was never written", args[0])
+}
+
+// replace changes text in a file: replace OLD NEW FILE.
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace OLD NEW FILE")
+	}
+	path := ts.MkAbs(args[2])
+	text := ts.ReadFile(args[2])
+	if !strings.Contains(text, args[0]) {
+		ts.Fatalf("%s does not contain %q", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(text, args[0], args[1])), 0o600))
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/llmlimit/llmlimit/pkg/report"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// outputs are the words of -o.
+var outputs = []string{"pretty", "json", "tap", "github", "quiet"}
+
+func (f *runFlags) checkOutput() error {
+	if !slices.Contains(outputs, f.output) {
+		return failWith(exitUsage, "-o %q is not known, expected one of %s", f.output, strings.Join(outputs, ", "))
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, f.color) {
+		return failWith(exitUsage, "--color %q is not known, expected auto, always or never", f.color)
+	}
+	return nil
+}
+
+// show writes the results to stdout.
+func (a *app) show(run *scenarios.Run, f runFlags) error {
+	var err error
+	switch f.output {
+	case "quiet":
+	case "pretty":
+		err = report.Pretty(a.stdout, run, a.style(f.color))
+	default:
+		var kind report.Kind
+		if kind, err = report.Find(f.output); err == nil {
+			err = kind.Write(a.stdout, run)
+		}
+	}
+	if err != nil {
+		return failWith(exitEnvironment, "writing the results: %w", err)
+	}
+	return nil
+}
+
+// style is how results look on this stdout.
+func (a *app) style(color string) report.Style {
+	s := report.Style{Width: 100, Color: color == "always"}
+	if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			s.Width = width
+		}
+		s.Color = color == "always" || color == "auto" && a.env["NO_COLOR"] == "" && a.env["TERM"] != "dumb"
+	}
+	// The console of older Windows shows letters only.
+	s.ASCII = a.env["LLMLIMIT_ASCII"] != "" || a.env["OS"] == "Windows_NT" && a.env["WT_SESSION"] == ""
+	return s
+}
+
+// verdict turns a run into an exit code.
+func (f *runFlags) verdict(run *scenarios.Run) error {
+	var codes []int
+	counts := run.Counts
+	if slices.Contains(f.failOn, "fail") && counts.Fail > 0 {
+		codes = append(codes, exitFail)
+	}
+	if slices.Contains(f.failOn, "error") && counts.Error > 0 {
+		codes = append(codes, exitEnvironment)
+	}
+	if slices.Contains(f.failOn, "warn") && counts.Warnings > 0 {
+		codes = append(codes, exitFail)
+	}
+	if slices.Contains(f.failOn, "skip") && counts.Skip > 0 {
+		codes = append(codes, exitFail)
+	}
+	if counts.Pass+counts.Fail+counts.Error == 0 {
+		codes = append(codes, exitUsage)
+	}
+	if run.Stopped == scenarios.StoppedTimeout || run.Stopped == scenarios.StoppedSpend {
+		codes = append(codes, exitGuard)
+	}
+	for _, s := range run.Suites {
+		for _, sc := range s.Scenarios {
+			if sc.InvalidLoad != "" {
+				codes = append(codes, exitMeasurement)
+			}
+		}
+	}
+	if code := worst(codes...); code != exitOK {
+		return silent(code)
+	}
+	return nil
+}
+
+// reportFiles are the reports that were asked for. They are opened before anything
+// is sent, so that a path that cannot be written costs no run.
+type reportFiles []reportFile
+
+type reportFile struct {
+	kind report.Kind
+	path string
+}
+
+func openReports(specs []string) (reportFiles, error) {
+	var all reportFiles
+	for _, spec := range specs {
+		name, path, ok := strings.Cut(spec, "=")
+		if !ok || path == "" {
+			return nil, failWith(exitUsage, "--report %q is not KIND=PATH", spec).withHint("kinds: %s", report.Names())
+		}
+		kind, err := report.Find(name)
+		if err != nil {
+			return nil, failWith(exitUsage, "%w", err)
+		}
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // a report is for others to read
+		if err != nil {
+			return nil, failWith(exitEnvironment, "opening the report: %w", err)
+		}
+		if err := file.Close(); err != nil {
+			return nil, failWith(exitEnvironment, "opening the report: %w", err)
+		}
+		all = append(all, reportFile{kind, path})
+	}
+	return all, nil
+}
+
+// write writes every report, also after one that failed. Each is renamed into
+// place: who reads it never sees half of it.
+func (r reportFiles) write(run *scenarios.Run) error {
+	var errs []error
+	for _, f := range r {
+		if err := f.write(run); err != nil {
+			errs = append(errs, fmt.Errorf("writing the %s report %s: %w", f.kind.Name, f.path, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return failWith(exitEnvironment, "%w", err)
+	}
+	return nil
+}
+
+func (r reportFile) write(run *scenarios.Run) error {
+	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
+		file, err := os.OpenFile(r.path, os.O_WRONLY, 0) // a pipe or a terminal
+		if err != nil {
+			return err
+		}
+		return errors.Join(r.kind.Write(file, run), file.Close())
+	}
+	temp, err := os.CreateTemp(filepath.Dir(r.path), ".report-*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(r.kind.Write(temp, run), temp.Chmod(0o644), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), r.path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
+}

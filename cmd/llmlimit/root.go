@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what a command may use of the world. Nothing below cmd reads it.
+type app struct {
+	env            map[string]string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	ended          os.Signal // the signal that ended the context, if one did
+}
+
+// run is the program: it returns the exit code. The environment is given as
+// "key=value".
+func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == bubbleCommand {
+		runBubble() // never returns
+	}
+	a := &app{env: environment(environ), stdin: stdin, stdout: stdout, stderr: stderr}
+	ctx, stop := a.signals()
+	defer stop()
+
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return a.exitCode(ctx, root.ExecuteContext(ctx))
+}
+
+// signals returns a context that ends with the first SIGINT or SIGTERM. A second
+// one ends the process as if nobody listened.
+func (a *app) signals() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { // ends with stop
+		defer close(done)
+		select {
+		case a.ended = <-heard:
+			signal.Stop(heard)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); <-done; signal.Stop(heard) }
+}
+
+// exitCode tells what went wrong, once, on stderr.
+func (a *app) exitCode(ctx context.Context, err error) int {
+	code := exitOK
+	var ee *exitError
+	switch {
+	case err == nil:
+	case errors.As(err, &ee):
+		code = ee.code
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		err = nil // told by the code
+	default: // cobra's own errors are about flags and commands
+		ee = failWith(exitUsage, "%w", err).withHint("`llmlimit --help` lists the commands and their flags")
+		code = exitUsage
+	}
+	if err != nil && !errors.Is(err, errTold) {
+		fmt.Fprintf(a.stderr, "llmlimit: %s\n", strings.TrimSpace(err.Error()))
+		if ee != nil && ee.hint != "" {
+			fmt.Fprintf(a.stderr, "hint: %s\n", ee.hint)
+		}
+	}
+	if ctx.Err() != nil {
+		switch a.ended {
+		case os.Interrupt:
+			code = worst(code, exitInterrupt)
+		case syscall.SIGTERM:
+			code = worst(code, exitTerminate)
+		}
+	}
+	return code
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "llmlimit",
+		Short: "Prove that a token limiter keeps its promises",
+		Long: `llmlimit proves that a token limiter keeps its promises.
+
+It fires full, chunked and streaming requests at a gateway, knows the true usage of
+every one of them, and proves each admission and each rejection right or wrong, with
+the number of tokens by which it is wrong.`,
+		Example: `  llmlimit run                                   the built-in suites, in virtual time
+  llmlimit run scenarios.yaml                    your own
+  llmlimit run --target http://127.0.0.1:8080    your own gateway
+  llmlimit serve --policy p.yaml --backend URL   a limiting proxy
+  llmlimit mock-backend                          an LLM provider without a bill`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().String("config", "", "read settings from this file instead of ./llmlimit.yaml")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settings(cmd) }
+	root.AddCommand(a.runCommand(), a.serveCommand(), a.mockCommand(), a.selftestCommand(), a.judgeCommand(),
+		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.explainCommand(), a.versionCommand())
+	return root
+}
+
+func environment(environ []string) map[string]string {
+	env := make(map[string]string, len(environ))
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}

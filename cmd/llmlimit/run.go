@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/llmlimit/llmlimit/pkg/report"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// selection says which cells of which suites run. Several commands share it.
+type selection struct {
+	profile, tags, varFile, seed string
+	ids, vars                    []string
+	rerunFailed                  string
+	targetURL                    string
+	targetFile                   string
+}
+
+// runFlags are the flags of `run`.
+type runFlags struct {
+	selection
+	faults           []string
+	workers          int
+	failFast         bool
+	failOn           []string
+	timeout          time.Duration
+	spend            int64
+	maxRequests      int64
+	dryRun           bool
+	reports          []string
+	output           string
+	progress         string
+	color            string
+	mockListen       string
+	mockAdvertise    string
+	mockURL          string
+	headers          []string
+	ca, cert, key    string
+	insecure, remote bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [FILE|DIR|GLOB]...",
+		Short: "Run scenarios and judge the limiter",
+		Long: `Run scenarios and judge the limiter.
+
+Without an argument the built-in suites run against the bundled proxy, in virtual
+time. Scenarios that are tagged nightly or need a real clock are left out and counted.
+
+Each finding is one line: which request was wrongly admitted or rejected, by how many
+tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
+		Example: `  llmlimit run
+  llmlimit run scenarios.yaml --report junit=out.xml
+  llmlimit run --id 'refund*' --fault no-refund     watch a scenario go red
+  llmlimit run --tags 'load && !nightly' -j 2
+  llmlimit run suite.yaml --target http://127.0.0.1:8080 --mock-listen 127.0.0.1:9000
+  llmlimit run suite.yaml --dry-run                 what it would send and cost`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: suiteCompletion,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runSuites(cmd.Context(), args, f, changedFlags(cmd.Flags()))
+		},
+	}
+	fl := cmd.Flags()
+	f.selection.register(fl)
+	fl.StringArrayVar(&f.faults, "fault", nil, "build this faulty limiter into the bundled proxy; may repeat (llmlimit serve --fault list)")
+	fl.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "scenarios side by side")
+	fl.BoolVar(&f.failFast, "fail-fast", false, "start nothing more after the first failure")
+	fl.StringSliceVar(&f.failOn, "fail-on", []string{"fail", "error"}, "outcomes that make the exit code non-zero: fail, error, warn, skip")
+	fl.DurationVar(&f.timeout, "timeout", 0, "stop the whole run after this long; 0 is never")
+	fl.Int64Var(&f.spend, "spend", 0, "send nothing if the worst case costs more tokens than this; 0 is no bound")
+	fl.Int64Var(&f.maxRequests, "max-requests", 0, "send nothing if the worst case is more requests than this; 0 is no bound")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be sent and what it costs at most, and send nothing")
+	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
+	fl.StringVarP(&f.output, "output", "o", "pretty", "what stdout shows: pretty, json, tap, github, quiet")
+	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto, bar, plain, none")
+	fl.StringVar(&f.color, "color", "auto", "colours: auto, always, never (NO_COLOR is honoured)")
+	fl.StringVar(&f.mockListen, "mock-listen", "", "address on which the mock listens for an external target")
+	fl.StringVar(&f.mockAdvertise, "mock-advertise", "", "base URL by which the target reaches the mock")
+	fl.StringVar(&f.mockURL, "mock", "", "base URL of a mock that runs already")
+	fl.StringArrayVar(&f.headers, "header", nil, "header for every request to the target, 'Name: value'; may repeat")
+	fl.StringVar(&f.ca, "ca", "", "PEM file of authorities to trust")
+	fl.StringVar(&f.cert, "cert", "", "PEM file of a client certificate")
+	fl.StringVar(&f.key, "key", "", "PEM file of its key")
+	fl.BoolVar(&f.insecure, "insecure", false, "do not verify the target's certificate")
+	fl.BoolVar(&f.remote, "allow-remote", false, "allow a target that is not on this machine")
+	return cmd
+}
+
+func (s *selection) register(fl *pflag.FlagSet) {
+	fl.StringVar(&s.targetURL, "target", "", "base URL of the gateway to judge, instead of the suite's target")
+	fl.StringVar(&s.targetFile, "target-file", "", "file with a target: block, instead of the suite's")
+	fl.StringVar(&s.profile, "profile", "", "run the suites of this compliance profile")
+	fl.StringVar(&s.tags, "tags", "", "run scenarios whose tags match: 'a && !b || (c)'")
+	fl.StringArrayVar(&s.ids, "id", nil, "run scenarios whose id matches this glob; may repeat")
+	fl.StringArrayVar(&s.vars, "var", nil, "set a variable of the suites, name=value; may repeat")
+	fl.StringVar(&s.varFile, "var-file", "", "YAML file with variables of the suites")
+	fl.StringVar(&s.seed, "seed", "", "a number, or random; default: the suite's, else 1")
+	fl.StringVar(&s.rerunFailed, "rerun-failed", "", "run only what did not pass in this run.json")
+}
+
+// changedFlags are the settings that are not defaults, for the report.
+func changedFlags(fl *pflag.FlagSet) map[string]string {
+	changed := map[string]string{}
+	fl.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "header", "var": // may hold secrets
+			changed[f.Name] = "…"
+		default:
+			changed[f.Name] = f.Value.String()
+		}
+	})
+	return changed
+}
+
+func (a *app) runSuites(ctx context.Context, args []string, f runFlags, changed map[string]string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	plan, err := a.plan(args, f.selection)
+	if err != nil {
+		return err
+	}
+	if err := checkPolicies(plan); err != nil {
+		return err
+	}
+	if err := f.guard(a, plan); err != nil || f.dryRun {
+		return err
+	}
+	reports, err := openReports(f.reports)
+	if err != nil {
+		return err
+	}
+	child, err := bubbleChild()
+	if err != nil {
+		return err
+	}
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+	}
+	progress := a.newProgress(f.progress, plan.Cells())
+	info := build()
+	run, err := scenarios.Execute(ctx, plan, scenarios.Options{
+		Target: bundled{}, Faults: f.faults, Child: child, Workers: f.workers, FailFast: f.failFast,
+		MockListen: f.mockListen, MockAdvertise: f.mockAdvertise, MockURL: f.mockURL,
+		Header: headerMap(f.headers), TLS: scenarios.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, Insecure: f.insecure},
+		Environment: scenarios.Environment{
+			Version: info.Version, Commit: info.Commit, Go: info.Go, OS: info.OS, Arch: info.Arch,
+			CPUs: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Flags: changed,
+		},
+		Started: now(),
+		Observe: progress.observe,
+	})
+	progress.end()
+	if err != nil {
+		return failWith(exitEnvironment, "%w", err)
+	}
+	return errorsFirst(reports.write(run), a.show(run, f), f.verdict(run))
+}
+
+// errorsFirst returns the error with the code that goes first.
+func errorsFirst(errs ...error) error {
+	var first error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if first == nil || worst(codeOf(first), codeOf(err)) == codeOf(err) {
+			first = err
+		}
+	}
+	return first
+}
+
+// check refuses what can be refused before anything is read.
+func (f *runFlags) check() error {
+	if len(f.faults) > 0 && (f.targetURL != "" || f.targetFile != "") {
+		return failWith(exitUsage, "--fault builds a fault into the bundled proxy; it cannot be given with --target").
+			withHint("`llmlimit serve --fault NAME` runs a faulty proxy as a target")
+	}
+	if err := checkFaults(f.faults); err != nil {
+		return err
+	}
+	for _, o := range f.failOn {
+		if !slices.Contains([]string{"fail", "error", "warn", "skip"}, o) {
+			return failWith(exitUsage, "--fail-on %q is not an outcome, expected fail, error, warn or skip", o)
+		}
+	}
+	if !slices.Contains([]string{"auto", "bar", "plain", "none"}, f.progress) {
+		return failWith(exitUsage, "--progress %q is not known, expected auto, bar, plain or none", f.progress)
+	}
+	for _, h := range f.headers {
+		if name, _, ok := strings.Cut(h, ":"); !ok || strings.TrimSpace(name) == "" {
+			return failWith(exitUsage, "--header %q is not 'Name: value'", h)
+		}
+	}
+	return f.checkOutput()
+}
+
+func headerMap(lines []string) map[string]string {
+	headers := map[string]string{}
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return headers
+}
+
+// plan reads and selects. Problems of the suites are shown whole.
+func (a *app) plan(args []string, s selection) (*scenarios.Plan, error) {
+	files, err := sources(args)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.options(a)
+	if err != nil {
+		return nil, err
+	}
+	plan, problems := scenarios.NewPlan(files, o)
+	if plan == nil {
+		return nil, failWith(exitInvalid, "%s", problems.Errors().String()).withHint("nothing was sent")
+	}
+	for _, p := range problems.Warnings() {
+		fmt.Fprintln(a.stderr, p.String())
+	}
+	if plan.Cells() == 0 {
+		e := failWith(exitUsage, "nothing was selected: %d scenarios were left out", plan.NotSelected())
+		return nil, e.withHint("`llmlimit list` shows what there is; --tags, --id and --profile select")
+	}
+	return plan, nil
+}
+
+// options are what the command line adds to the suites.
+func (s *selection) options(a *app) (suite.Options, error) {
+	o := suite.Options{Profile: s.profile, Tags: s.tags, IDs: s.ids, URL: s.targetURL, Env: func(name string) (string, bool) {
+		v, ok := a.env[name]
+		return v, ok
+	}}
+	switch s.seed {
+	case "":
+	case "random":
+		seed := rand.Uint64()
+		o.Seed = &seed
+	default:
+		seed, err := strconv.ParseUint(s.seed, 10, 64)
+		if err != nil {
+			return o, failWith(exitUsage, "--seed %q is neither a number nor random", s.seed)
+		}
+		o.Seed = &seed
+	}
+	if s.targetURL != "" || s.targetFile != "" {
+		o.RunID = fmt.Sprintf("%08x", rand.Uint32())
+	}
+	var err error
+	if o.Vars, err = s.variables(); err != nil {
+		return o, err
+	}
+	if s.targetFile != "" {
+		if o.Target, err = readTarget(s.targetFile); err != nil {
+			return o, err
+		}
+	}
+	if s.rerunFailed != "" {
+		o.Only, err = failedIn(s.rerunFailed)
+	}
+	return o, err
+}
+
+func (s *selection) variables() (map[string]any, error) {
+	vars := map[string]any{}
+	if s.varFile != "" {
+		text, err := readFileAt(exitInvalid, "the variables", s.varFile)
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.Unmarshal(text, &vars); err != nil {
+			return nil, failWith(exitInvalid, "variables %s: %w", s.varFile, err)
+		}
+	}
+	for _, kv := range s.vars {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" {
+			return nil, failWith(exitUsage, "--var %q is not name=value", kv)
+		}
+		var v any // a scalar as YAML reads it: 5 is a number, "5" is text
+		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+			v = value
+		}
+		vars[name] = v
+	}
+	return vars, nil
+}
+
+func readTarget(path string) (*suite.TargetFile, error) {
+	text, err := readFileAt(exitInvalid, "the target", path)
+	if err != nil {
+		return nil, err
+	}
+	target, problems := suite.ReadTargetFile(path, text)
+	if err := problems.Err(); err != nil {
+		return nil, failWith(exitInvalid, "%s", problems.Errors().String())
+	}
+	return target, nil
+}
+
+func failedIn(path string) ([]string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, failWith(exitInvalid, "--rerun-failed: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	run, err := report.Read(file)
+	if err != nil {
+		return nil, failWith(exitInvalid, "--rerun-failed %s: %w", path, err)
+	}
+	var ids []string
+	for _, s := range run.Suites {
+		for _, sc := range s.Scenarios {
+			if sc.Outcome == scenarios.Fail || sc.Outcome == scenarios.Error {
+				ids = append(ids, sc.ID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, failWith(exitUsage, "nothing failed in %s", path)
+	}
+	return ids, nil
+}
+
+// isLoopback tells whether a URL stays on this machine.
+func isLoopback(target string) bool {
+	u, err := url.Parse(target)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+}

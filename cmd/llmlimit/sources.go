@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	embedded "github.com/llmlimit/llmlimit/scenarios"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// sources reads the suites that the arguments name: files, folders, globs; none
+// means the suites in the binary.
+func sources(args []string) ([]scenarios.Source, error) {
+	if len(args) == 0 {
+		return embeddedSources()
+	}
+	var all []scenarios.Source
+	seen := map[string]bool{}
+	for _, arg := range args {
+		files, err := suiteFiles(arg)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			if seen[file] {
+				continue
+			}
+			seen[file] = true
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return nil, failWith(exitInvalid, "reading the suite: %w", err)
+			}
+			all = append(all, scenarios.Source{Name: file, Data: data, ReadFile: beside(os.ReadFile, filepath.Dir(file), filepath.Join)})
+		}
+	}
+	return all, nil
+}
+
+// suiteFiles expands one argument.
+func suiteFiles(arg string) ([]string, error) {
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && !info.IsDir():
+		return []string{arg}, nil
+	case err == nil:
+		return suitesIn(arg)
+	case strings.ContainsAny(arg, "*?["):
+		files, err := filepath.Glob(arg)
+		if err != nil {
+			return nil, failWith(exitUsage, "%s: %w", arg, err)
+		}
+		if len(files) == 0 {
+			return nil, failWith(exitUsage, "no file matches %s", arg)
+		}
+		return files, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, noSuchSuite(arg)
+	}
+	return nil, failWith(exitInvalid, "reading the suite: %w", err)
+}
+
+func suitesIn(folder string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && isSuite(file) {
+			files = append(files, file)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, failWith(exitInvalid, "reading %s: %w", folder, err)
+	}
+	if len(files) == 0 {
+		return nil, failWith(exitUsage, "no suite in the folder %s: a suite is a file that ends in .yaml or .yml", folder)
+	}
+	return files, nil
+}
+
+func isSuite(file string) bool {
+	return strings.HasSuffix(file, ".yaml") || strings.HasSuffix(file, ".yml")
+}
+
+// noSuchSuite helps with a slip of the keyboard and with the names of the built-in
+// suites.
+func noSuchSuite(arg string) error {
+	e := failWith(exitInvalid, "there is no suite file %s", arg)
+	builtIn, _ := embeddedSources()
+	var names []string
+	for _, s := range builtIn {
+		names = append(names, s.Name)
+	}
+	if near := nearest(arg, names); near != "" {
+		return e.withHint("the built-in %s runs by `llmlimit run` without a file; --id selects from it", near)
+	}
+	if files, _ := filepath.Glob(filepath.Join(filepath.Dir(arg), "*.y*ml")); len(files) > 0 {
+		if near := nearest(arg, files); near != "" {
+			return e.withHint("did you mean %s?", near)
+		}
+	}
+	return e.withHint("`llmlimit init` writes one to start from")
+}
+
+// embeddedSources are the suites in the binary, named as in the repository.
+func embeddedSources() ([]scenarios.Source, error) {
+	var all []scenarios.Source
+	err := fs.WalkDir(embedded.Suites, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !isSuite(file) {
+			return err
+		}
+		data, err := embedded.Suites.ReadFile(file)
+		all = append(all, scenarios.Source{Name: "scenarios/" + file, Data: data, ReadFile: beside(embedded.Suites.ReadFile, path.Dir(file), path.Join)})
+		return err
+	})
+	if err != nil {
+		return nil, failWith(exitInternal, "reading the built-in suites: %w", err)
+	}
+	sort.Slice(all, func(i, j int) bool { return suiteOrder(all[i].Name) < suiteOrder(all[j].Name) })
+	return all, nil
+}
+
+// suiteOrder tells the story in the order in which it is best understood: what
+// llmlimit began with comes first.
+func suiteOrder(name string) string {
+	first := []string{"scenarios/refunds.yaml", "scenarios/non-streaming.yaml"}
+	if i := slices.Index(first, name); i >= 0 {
+		return string(rune('0' + i))
+	}
+	return name
+}
+
+// beside reads files relative to a folder.
+func beside(read func(string) ([]byte, error), folder string, join func(...string) string) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if filepath.IsAbs(name) {
+			return read(name)
+		}
+		return read(join(folder, name))
+	}
+}

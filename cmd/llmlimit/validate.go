@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llmlimit/llmlimit/pkg/policy"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE|DIR|GLOB...",
+		Short: "Check suites and policies, and send nothing",
+		Long: `Check suites and policies, and send nothing.
+
+Every problem of every file is shown at once: file, line and column, the line with a
+caret, what was found, what was expected, the nearest known word. A file with a
+bundle_version is a policy, every other one a suite.`,
+		Example: `  llmlimit validate scenarios.yaml
+  llmlimit validate policy.yaml scenarios/`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: suiteCompletion,
+		RunE:              func(_ *cobra.Command, args []string) error { return a.validate(args) },
+	}
+}
+
+func (a *app) validate(args []string) error {
+	files, err := sources(args)
+	if err != nil {
+		return err
+	}
+	wrong := 0
+	for _, file := range files {
+		ok := false
+		if isPolicy(file.Data) {
+			ok = a.validatePolicy(file)
+		} else {
+			ok = a.validateSuite(file)
+		}
+		if !ok {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		return failWith(exitInvalid, "%d of %d files are not valid", wrong, len(files))
+	}
+	return nil
+}
+
+// isPolicy tells a policy bundle from a suite by the one field that every bundle
+// has to have.
+func isPolicy(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		trimmed := bytes.TrimLeft(line, " \t{\"'")
+		if bytes.HasPrefix(trimmed, []byte("bundle_version")) || bytes.HasPrefix(trimmed, []byte("policies")) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *app) validatePolicy(file scenarios.Source) bool {
+	bundle, err := policy.Parse(file.Name, file.Data, policy.Options{Now: now()})
+	if err != nil {
+		fmt.Fprintln(a.stdout, err)
+		return false
+	}
+	for _, w := range bundle.Warnings() {
+		fmt.Fprintf(a.stdout, "warning: %s\n", w)
+	}
+	for _, e := range bundle.Extensions() {
+		fmt.Fprintf(a.stdout, "note: %s\n", e)
+	}
+	fmt.Fprintf(a.stdout, "%s: a valid policy, version %d, %d rules\n", file.Name, bundle.Version(), len(bundle.Rules()))
+	return true
+}
+
+func (a *app) validateSuite(file scenarios.Source) bool {
+	s, problems := suite.Read(file.Name, file.Data, file.ReadFile)
+	var program *suite.Program
+	if s != nil && problems.Err() == nil {
+		var more suite.Problems
+		program, more = suite.Compile(s, suite.Options{ReadFile: file.ReadFile})
+		problems = append(problems, more...)
+	}
+	if len(problems) > 0 {
+		fmt.Fprintln(a.stdout, problems.String())
+	}
+	if problems.Err() != nil || program == nil {
+		return false
+	}
+	plan, _ := scenarios.NewPlan([]scenarios.Source{file}, suite.Options{Env: noEnvironment, Profile: profileOf(s)})
+	if plan != nil {
+		if err := checkPolicies(plan); err != nil {
+			fmt.Fprintln(a.stdout, err)
+			return false
+		}
+	}
+	fmt.Fprintf(a.stdout, "%s: a valid suite, %d scenarios\n", file.Name, len(s.Scenarios))
+	return true
+}
+
+// noEnvironment lets a suite be planned whose variables are not set here.
+func noEnvironment(string) (string, bool) { return "", true }
+
+func profileOf(s *suite.Suite) string {
+	if s.Profile == nil {
+		return ""
+	}
+	return s.Profile.Name
+}
+
+// checkPolicies reads every policy that a plan would start a target with, so that
+// nothing is sent before everything is valid.
+func checkPolicies(plan *scenarios.Plan) error {
+	var errs []error
+	for _, spec := range plan.Policies() {
+		if _, err := readPolicy(spec); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return failWith(exitInvalid, "%w", err).withHint("nothing was sent")
+	}
+	return nil
+}
+
+// readPolicy reads the rules or the policy of a suite's target.
+func readPolicy(spec scenarios.TargetSpec) (*policy.Bundle, error) {
+	o := policy.Options{Now: now()}
+	if spec.Rules != nil {
+		return policy.ParseRules(policy.Source{File: spec.RulesFile, Data: spec.Rules, Line: spec.RulesLine}, o)
+	}
+	return policy.Parse(spec.PolicyFile, spec.Policy, o)
+}
+
+func readFileAt(code int, what, path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, failWith(code, "reading %s: %w", what, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,30 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// JSON writes run.json.
+func JSON(w io.Writer, run *scenarios.Run) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(run)
+}
+
+// Read reads a run.json back. A file of a newer schema is refused: what it says
+// could mean something else.
+func Read(r io.Reader) (*scenarios.Run, error) {
+	var run scenarios.Run
+	if err := json.NewDecoder(r).Decode(&run); err != nil {
+		return nil, fmt.Errorf("reading a run: %w", err)
+	}
+	if run.SchemaVersion < 1 || run.SchemaVersion > scenarios.SchemaVersion {
+		return nil, fmt.Errorf("reading a run: schemaVersion is %d, this program reads 1 to %d", run.SchemaVersion, scenarios.SchemaVersion)
+	}
+	return &run, nil
+}

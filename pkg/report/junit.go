@@ -1,0 +1,155 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// The elements are those that Jenkins and GitLab read:
+// https://github.com/testmoapp/junitxml describes them.
+type (
+	junitSuites struct {
+		XMLName  xml.Name     `xml:"testsuites"`
+		Name     string       `xml:"name,attr"`
+		Tests    int          `xml:"tests,attr"`
+		Failures int          `xml:"failures,attr"`
+		Errors   int          `xml:"errors,attr"`
+		Skipped  int          `xml:"skipped,attr"`
+		Time     string       `xml:"time,attr"`
+		Suites   []junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name       string          `xml:"name,attr"`
+		File       string          `xml:"file,attr"`
+		Tests      int             `xml:"tests,attr"`
+		Failures   int             `xml:"failures,attr"`
+		Errors     int             `xml:"errors,attr"`
+		Skipped    int             `xml:"skipped,attr"`
+		Time       string          `xml:"time,attr"`
+		Timestamp  string          `xml:"timestamp,attr"`
+		Properties []junitProperty `xml:"properties>property"`
+		Cases      []junitCase     `xml:"testcase"`
+	}
+	junitProperty struct {
+		Name  string `xml:"name,attr"`
+		Value string `xml:"value,attr"`
+	}
+	junitCase struct {
+		Name       string           `xml:"name,attr"`
+		Class      string           `xml:"classname,attr"`
+		File       string           `xml:"file,attr"`
+		Line       int              `xml:"line,attr"`
+		Time       string           `xml:"time,attr"`
+		Properties *junitProperties `xml:"properties,omitempty"`
+		Failure    *junitText       `xml:"failure,omitempty"`
+		Error      *junitText       `xml:"error,omitempty"`
+		Skipped    *junitText       `xml:"skipped,omitempty"`
+		Out        string           `xml:"system-out,omitempty"`
+	}
+	junitProperties struct {
+		Property []junitProperty `xml:"property"`
+	}
+	junitText struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// JUnit writes one test case per check and invariant. A failure is the target's, an
+// error is ours; a warning is a pass that says so.
+func JUnit(w io.Writer, run *scenarios.Run) error {
+	root := junitSuites{Name: "llmlimit", Time: seconds(run.Elapsed.Seconds())}
+	for i := range run.Suites {
+		s := junitOf(run, &run.Suites[i])
+		root.Tests += s.Tests
+		root.Failures += s.Failures
+		root.Errors += s.Errors
+		root.Skipped += s.Skipped
+		root.Suites = append(root.Suites, s)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(root); err != nil {
+		return fmt.Errorf("writing JUnit: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func junitOf(run *scenarios.Run, s *scenarios.SuiteResult) junitSuite {
+	out := junitSuite{
+		Name: s.Name, File: s.File, Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"),
+		Properties: []junitProperty{{"seed", fmt.Sprint(run.Seed)}, {"digest", s.Digest}, {"target", run.Environment.Target}},
+	}
+	total := 0.0
+	for _, sc := range s.Scenarios {
+		total += sc.Real.Seconds()
+		for i, l := range scenarioLeaves(s, sc) {
+			c := junitCase{Name: l.name, Class: s.Name + "." + sc.ID, File: sc.File, Line: l.line, Time: "0.000"}
+			if i == 0 { // the time is the scenario's; its checks take none of their own
+				c.Time = seconds(sc.Real.Seconds())
+			}
+			c.Properties = junitProps(sc)
+			out.count(&c, l)
+			out.Cases = append(out.Cases, c)
+		}
+	}
+	out.Time = seconds(total)
+	return out
+}
+
+func (s *junitSuite) count(c *junitCase, l leaf) {
+	s.Tests++
+	text := &junitText{Message: plain(l.message), Text: plain(l.detail)}
+	switch l.outcome {
+	case scenarios.Fail:
+		s.Failures++
+		c.Failure = text
+	case scenarios.Error:
+		s.Errors++
+		c.Error = text
+	case scenarios.Skip:
+		s.Skipped++
+		c.Skipped = text
+	case scenarios.Pass:
+		if l.warning {
+			c.Out = "warning: " + plain(l.message) + "\n" + plain(l.detail)
+		}
+	}
+}
+
+func junitProps(sc *scenarios.ScenarioResult) *junitProperties {
+	var p junitProperties
+	add := func(name, value string) {
+		if value != "" {
+			p.Property = append(p.Property, junitProperty{name, value})
+		}
+	}
+	add("requirement", sc.Requirement)
+	add("level", sc.Level)
+	add("strength", sc.Strength)
+	add("feature", sc.Feature)
+	if p.Property == nil {
+		return nil
+	}
+	return &p
+}
+
+func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
+
+// plain drops what XML 1.0 cannot hold.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 && r != '\n' && r != '\t' || r == 0xFFFE || r == 0xFFFF {
+			return -1
+		}
+		return r
+	}, text)
+}
