@@ -33,10 +33,9 @@ func matchBedrock(suffixes ...string) func(string) bool {
 
 // bedrockPath reads the model, whose name may have slashes, and the wish to stream.
 func bedrockPath(path string, f *Facts) {
-	end := strings.LastIndexByte(path, '/')
+	end := max(0, strings.LastIndexByte(path, '/'))
 	f.Model = between(path[:end], "/model/", "\n")
 	f.Stream = strings.HasSuffix(path, "-stream")
-	f.UsageAsked = f.Stream
 }
 
 func conversePrompt(q *request) bool {

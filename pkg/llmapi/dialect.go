@@ -39,7 +39,7 @@ type Facts struct {
 	N int64
 	// Stream tells that the client asked for a streamed response.
 	Stream bool
-	// UsageAsked tells that the client itself asked for the usage of a stream.
+	// UsageAsked tells that the client itself asked for the usage of a stream (stream_options.include_usage).
 	UsageAsked bool
 	// Model and User are the names that the client gave, in the body or in the path; empty if none.
 	Model, User string

@@ -17,7 +17,8 @@ type EventFilter struct {
 	afterCR                   bool // a LF that comes next belongs to the line before it
 }
 
-// NewEventFilter returns a filter that takes out each event whose data drop recognises.
+// NewEventFilter returns a filter that takes out each event whose data drop recognises: see [EventDropper]. It is for
+// event streams only: in a body that is none it would wait for a blank line, up to 64 KiB.
 func NewEventFilter(drop func(data []byte) bool) *EventFilter { return &EventFilter{drop: drop} }
 
 // Filter takes the next bytes of the stream and appends to dst what may be passed on now.

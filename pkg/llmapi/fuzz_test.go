@@ -12,8 +12,8 @@ import (
 )
 
 // everyDialect has one dialect for each way to read.
-func everyDialect(t testing.TB) []llmapi.Dialect {
-	t.Helper()
+func everyDialect(tb testing.TB) []llmapi.Dialect {
+	tb.Helper()
 	return append(llmapi.All(), llmapi.Generic())
 }
 

@@ -30,7 +30,6 @@ func matchGemini(path string) bool {
 func geminiPath(path string, f *Facts) {
 	f.Model = between(path, "/models/", ":")
 	f.Stream = strings.HasSuffix(path, ":streamGenerateContent")
-	f.UsageAsked = f.Stream
 }
 
 func geminiPrompt(q *request) bool {

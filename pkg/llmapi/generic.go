@@ -46,10 +46,6 @@ func readGeneric(e *event) {
 			readGenericType(e, e.str())
 		case "index":
 			e.block, _ = e.whole()
-		case "metadata": // Nova, in InvokeModelWithResponseStream
-			for ok := e.object(); ok && e.more(); {
-				readGenericMember(e)
-			}
 		default:
 			readGenericMember(e)
 		}
@@ -94,6 +90,10 @@ func readGenericMember(e *event) {
 		e.apart.readGenericUsage(&e.jsonReader)
 	case "usageMetadata":
 		e.counts.readGemini(&e.jsonReader)
+	case "x_groq":
+		for ok := e.object(); ok && e.more(); {
+			readGenericMember(e)
+		}
 	case "amazon-bedrock-invocationMetrics":
 		e.apart.readInvocation(&e.jsonReader)
 		e.terminal = true

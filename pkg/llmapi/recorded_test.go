@@ -57,11 +57,11 @@ var recorded = []struct {
 
 // recording returns the bytes of a recorded response. Frames are written down as lines of a type and a payload, where
 // "chunk!" wraps the payload as InvokeModelWithResponseStream does, and are encoded by AWS's own package.
-func recording(t testing.TB, file string) []byte {
-	t.Helper()
+func recording(tb testing.TB, file string) []byte {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if !strings.HasSuffix(file, ".frames") {
 		return text
@@ -72,30 +72,30 @@ func recording(t testing.TB, file string) []byte {
 		if kind == "chunk!" {
 			kind, payload = "chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(payload))+`","p":"abcd"}`
 		}
-		out.Write(frame(t, "event", kind, payload))
+		out.Write(frame(tb, "event", kind, payload))
 	}
 	return out.Bytes()
 }
 
 // frame encodes one frame; kind is the event type, or the exception type of an exception.
-func frame(t testing.TB, message, kind, payload string) []byte {
-	t.Helper()
+func frame(tb testing.TB, message, kind, payload string) []byte {
+	tb.Helper()
 	m := eventstream.Message{Payload: []byte(payload)}
 	m.Headers.Set(":content-type", eventstream.StringValue("application/json"))
 	m.Headers.Set(":"+message+"-type", eventstream.StringValue(kind))
 	m.Headers.Set(":message-type", eventstream.StringValue(message))
 	var b bytes.Buffer
 	if err := eventstream.NewEncoder().Encode(&b, m); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
 
-func dialectOf(t testing.TB, host, path string) llmapi.Dialect {
-	t.Helper()
+func dialectOf(tb testing.TB, host, path string) llmapi.Dialect {
+	tb.Helper()
 	d := llmapi.ForBackend(host, "POST", path)
 	if d == nil {
-		t.Fatalf("no dialect for %s", path)
+		tb.Fatalf("no dialect for %s", path)
 	}
 	return d
 }
@@ -135,8 +135,8 @@ type writeFlusher interface {
 	Flush() error
 }
 
-func compress(t testing.TB, open func(io.Writer) writeFlusher, body []byte, flush bool) []byte {
-	t.Helper()
+func compress(tb testing.TB, open func(io.Writer) writeFlusher, body []byte, flush bool) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	z := open(&b)
 	pieces := [][]byte{body}
@@ -145,16 +145,16 @@ func compress(t testing.TB, open func(io.Writer) writeFlusher, body []byte, flus
 	}
 	for _, p := range pieces {
 		if _, err := z.Write(p); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if flush {
 			if err := z.Flush(); err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 		}
 	}
 	if err := z.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
@@ -182,6 +182,7 @@ func soak() bool { return os.Getenv("LLMLIMIT_SOAK") == "1" }
 // TestRecordedAnyCut is the promise of Meter: where the bytes are cut, which line ends a server likes and how it
 // compresses make no difference.
 func TestRecordedAnyCut(t *testing.T) {
+	t.Parallel()
 	for _, rec := range recorded {
 		t.Run(rec.file, func(t *testing.T) {
 			t.Parallel()
@@ -226,6 +227,7 @@ func TestRecordedAnyCut(t *testing.T) {
 
 // TestRecordedTruncated: a body that stops early is unknown, never another number.
 func TestRecordedTruncated(t *testing.T) {
+	t.Parallel()
 	for _, rec := range recorded {
 		t.Run(rec.file, func(t *testing.T) {
 			t.Parallel()

@@ -144,9 +144,9 @@ func TestFacts(t *testing.T) {
 		{chatPath, `{"model":5,"stream":"true"}`, "", "", false, false},
 		{messagesPath, `{"model":"claude","metadata":{"user_id":"u1"},"stream":true}`, "claude", "u1", true, false},
 		{"/openai/deployments/my%20gpt/chat/completions", `{}`, "my gpt", "", false, false},
-		{"/v1beta/models/gemini:streamGenerateContent", `{}`, "gemini", "", true, true},
+		{"/v1beta/models/gemini:streamGenerateContent", `{}`, "gemini", "", true, false},
 		{"/v1beta/models/gemini:generateContent", `{}`, "gemini", "", false, false},
-		{"/model/arn:aws:bedrock:x/y/converse-stream", `{}`, "arn:aws:bedrock:x/y", "", true, true},
+		{"/model/arn:aws:bedrock:x/y/converse-stream", `{}`, "arn:aws:bedrock:x/y", "", true, false},
 		{"/model/m/invoke", `{}`, "m", "", false, false},
 	}
 	for _, tt := range tests {
