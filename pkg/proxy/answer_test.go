@@ -114,7 +114,7 @@ func TestRefusals(t *testing.T) {
 		{name: "no key", body: `{"model":`, header: http.Header{"X-Tenant": {" "}}, status: 401, reason: "missing_limit_key"},
 		{name: "unknown encoding", body: chatBody, header: http.Header{"Content-Encoding": {"rot13"}}, status: 415, reason: "unsupported_encoding"},
 		{name: "not what the encoding says", body: chatBody, header: http.Header{"Content-Encoding": {"gzip"}}, status: 400, reason: "invalid_request_body"},
-		{name: "too large", body: strings.Repeat(" ", 2<<20), status: 413, reason: "request_body_too_large"},
+		{name: "too large", body: strings.Repeat(" ", 1<<20+1), status: 413, reason: "request_body_too_large"},
 		{name: "a bomb", body: bomb(t), header: http.Header{"Content-Encoding": {"gzip"}}, status: 413, reason: "request_body_too_large"},
 		{name: "upgrade", body: chatBody, header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, status: 501, reason: "upgrade_not_supported"},
 		{name: "in Anthropic's form", path: "/v1/messages", body: `{`, status: 400, reason: "invalid_request_body"},

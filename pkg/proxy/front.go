@@ -98,10 +98,6 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 		Status: http.StatusRequestEntityTooLarge, Reason: reasonTooLarge, Permanent: true,
 		Message: "the request body has more than " + strconv.FormatInt(limit, 10) + " bytes",
 	}}
-	if x.r.ContentLength > limit {
-		x.w.Header().Set("Connection", "close") // the rest is not worth reading
-		return nil, tooLarge
-	}
 	if x.r.Body == nil || x.r.Body == http.NoBody {
 		return nil, nil
 	}
@@ -109,12 +105,20 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 		_ = x.control.SetReadDeadline(time.Now().Add(d)) // unsupported by some writers in tests
 		defer func() { _ = x.control.SetReadDeadline(time.Time{}) }()
 	}
+	if declared := x.r.ContentLength; declared > limit {
+		if declared <= 2*limit && x.r.Header.Get("Expect") == "" {
+			// A client that is still writing would see a broken connection in place of the answer.
+			_, _ = io.CopyN(io.Discard, x.r.Body, declared)
+		}
+		return nil, tooLarge
+	}
 	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, limit), x.r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
 		return body, nil
 	case errors.As(err, &over):
+		_, _ = io.CopyN(io.Discard, x.r.Body, limit)
 		return nil, tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.w.Header().Set("Connection", "close")
