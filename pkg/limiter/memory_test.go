@@ -60,6 +60,30 @@ func TestMaxAccounts(t *testing.T) {
 	}
 }
 
+// TestRoomAmongOwnAccounts: the idle account that is dropped to make room may be one that the request needs.
+func TestRoomAmongOwnAccounts(t *testing.T) {
+	l := &limiter.Limit{Name: "tpm", Kind: limiter.TokenBucket, Burst: 60, TokensPerMinute: 60}
+	m := limiter.New(limiter.Options{MaxAccounts: 2})
+	for id, key := range []string{"a", "b"} {
+		ask(t, m, t0, byte(id+1), l, key, 0)
+		if _, err := m.Settle(t0, limiter.ID{byte(id + 1)}, []int64{0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := m.Reserve(t0, &limiter.Request{ID: limiter.ID{3}, Lease: time.Hour, Holds: []limiter.Hold{
+		{Account: limiter.Account{Key: "a", Limit: l}, Cost: 60},
+		{Account: limiter.Account{Key: "c", Limit: l}, Cost: 60},
+	}})
+	if err != nil || !d.Admitted {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	for id, key := range []string{"a", "c"} {
+		if d := ask(t, m, t0, byte(id+4), l, key, 1); d.Admitted {
+			t.Errorf("%s: 1 token more than the burst was admitted", key)
+		}
+	}
+}
+
 // TestSweepDropsIdle: only what is full, idle and untouched for long enough goes.
 func TestSweepDropsIdle(t *testing.T) {
 	tpm := &limiter.Limit{Name: "tpm", Kind: limiter.TokenBucket, Burst: 60, TokensPerMinute: 60}
