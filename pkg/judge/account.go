@@ -125,7 +125,7 @@ func newCharge(r *Request, h *Hold, l *Limit, t *Target) (c charge, ok bool) {
 	case Rejected:
 		c.asks, c.judged = true, true
 		c.demand = demand(e, t)
-		c.decided = Between(r.Sent, earliest(forever, r.HeadersAt, r.Ended))
+		c.decided = Between(r.Sent, earliest(r.HeadersAt, r.Ended))
 		return c, true
 	case Admitted:
 		c.judged = true
@@ -141,7 +141,7 @@ func newCharge(r *Request, h *Hold, l *Limit, t *Target) (c charge, ok bool) {
 	if !l.Settles {
 		c.actual = c.taken
 	}
-	c.decided = Between(r.Sent, earliest(forever, after(r.Received, t.ClockError), r.HeadersAt, r.Ended))
+	c.decided = Between(r.Sent, earliest(after(r.Received, t.ClockError), r.HeadersAt, r.Ended))
 	c.settled = settlement(r, t, c.decided)
 	return c, true
 }
@@ -173,7 +173,7 @@ func settlement(r *Request, t *Target, decided Span) Span {
 	lo := decided.Lo
 	switch {
 	case r.UsageAt != 0 || r.Outcome == OutcomeLeft || r.Outcome == OutcomeCut:
-		lo = earliest(forever, after(r.UsageAt, -t.ClockError), after(r.Finished, -t.ClockError), r.Ended, r.Left)
+		lo = earliest(after(r.UsageAt, -t.ClockError), after(r.Finished, -t.ClockError), r.Ended, r.Left)
 	case r.Received != 0:
 		lo = r.Received - t.ClockError
 	}
@@ -188,14 +188,15 @@ func settlement(r *Request, t *Target, decided Span) Span {
 	return Between(lo, max(lo, hi))
 }
 
-// earliest is the first of those instants that are known.
-func earliest(none int64, instants ...int64) int64 {
+// earliest is the first of those instants that are known, forever if none is.
+func earliest(instants ...int64) int64 {
+	first := int64(forever)
 	for _, t := range instants {
 		if t != 0 {
-			none = min(none, t)
+			first = min(first, t)
 		}
 	}
-	return none
+	return first
 }
 
 // after moves an instant that is known.

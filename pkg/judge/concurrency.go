@@ -66,7 +66,7 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 		return certain, possible
 	}
 	from := r.Received + t.ClockError
-	until := earliest(forever, after(r.Finished, -t.ClockError), r.Ended, r.Left)
+	until := earliest(after(r.Finished, -t.ClockError), r.Ended, r.Left)
 	if r.Decision != Admitted || r.Received == 0 || until <= from {
 		certain.asks = true // it cannot be seen that it held a slot
 	}

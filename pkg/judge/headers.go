@@ -121,7 +121,7 @@ func (c *court) judgeRetry(r *Request, seats []seat) {
 	if !named {
 		return
 	}
-	answered := earliest(forever, r.HeadersAt, r.Ended)
+	answered := earliest(r.HeadersAt, r.Ended)
 	span := max(0, min(answered-r.Sent, forever))
 	for _, form := range r.Retry.forms(answered) {
 		c.judgeForm(r, form, wait, span, open)
@@ -248,7 +248,7 @@ func (l *Limit) shown() Span {
 func (c *court) shown(r *Request, s seat) (left, reset Span) {
 	ch, _ := s.at()
 	a := s.account
-	until := max(ch.decided.Lo, earliest(forever, r.HeadersAt, r.Ended))
+	until := max(ch.decided.Lo, earliest(r.HeadersAt, r.Ended))
 	within := Between(ch.decided.Lo, until)
 	if a.high == nil {
 		return Between(0, a.limit.Amount.Hi), Between(0, a.limit.Per)

@@ -49,7 +49,8 @@ func TestBind(t *testing.T) {
 		{"a compressed body", tokenRule("{ tokens_per_minute: 2000 }"), post(zipped(chatBody), "X-Tenant", "a", "Content-Encoding", "gzip"), held(key("a"), 1006, 6), ""},
 		{
 			"a declared allowance above the burst is permanent", tokenRule("{ tokens_per_minute: 1000 }"), post(chatBody, "X-Tenant", "a"),
-			[]Hold{{Limit: "tpm", Key: key("a"), Reserved: Exactly(1006), Prompt: Exactly(6), Permanent: Yes}}, "",
+			[]Hold{{Limit: "tpm", Key: key("a"), Reserved: Exactly(1006), Prompt: Exactly(6), Permanent: Yes}},
+			"",
 		},
 		{
 			"a default one is not", tokenRule("{ tokens_per_minute: 1000 }"),
@@ -73,11 +74,15 @@ func TestBind(t *testing.T) {
 		},
 		{
 			"requests and slots", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2.5, burst: 5 } }\n- { name: busy, algorithm: concurrency, algorithm_config: { max_concurrent: 3 } }",
-			post(chatBody), []Hold{{Limit: "rps", Reserved: Exactly(1)}, {Limit: "busy", Reserved: Exactly(1)}}, "",
+			post(chatBody),
+			[]Hold{{Limit: "rps", Reserved: Exactly(1)}, {Limit: "busy", Reserved: Exactly(1)}},
+			"",
 		},
 		{
 			"a client cannot make itself cheaper", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2, burst: 50, cost_source: 'header:x-cost', fixed_cost: 3 } }",
-			post(chatBody, "X-Cost", "1"), []Hold{{Limit: "rps", Reserved: Exactly(3)}}, "",
+			post(chatBody, "X-Cost", "1"),
+			[]Hold{{Limit: "rps", Reserved: Exactly(3)}},
+			"",
 		},
 		{
 			"a match that is not met", "- { name: tpm, match: { 'body:model': other }, algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 2000 } }",
@@ -86,11 +91,14 @@ func TestBind(t *testing.T) {
 		{
 			"a fallback, and a prefix of whole segments",
 			"policies:\n- { id: p, spec: { selector: { pathPrefix: /v1, methods: [ POST ], hosts: [ API.example.com ] }, rules: [ { name: x, match: { 'header:x': 1 }, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } } ], fallback_limit: { algorithm: concurrency, algorithm_config: { max_concurrent: 2 } } } }\n- { id: q, spec: { selector: { pathPrefix: /v }, rules: [ { name: x, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } } ] } }",
-			post(chatBody), []Hold{{Limit: "p/fallback_limit", Reserved: Exactly(1)}}, "",
+			post(chatBody),
+			[]Hold{{Limit: "p/fallback_limit", Reserved: Exactly(1)}},
+			"",
 		},
 		{
 			"a foreign gateway of which nothing is known", "limits: [ { name: tpm, dimension: tokens, amount: 10000, per: 60s } ]", post(chatBody),
-			[]Hold{{Limit: "tpm", Key: "t-1", Reserved: Between(1000, 1000+int64(len(chatBody))), Prompt: Between(0, int64(len(chatBody)))}}, "",
+			[]Hold{{Limit: "tpm", Key: "t-1", Reserved: Between(1000, 1000+int64(len(chatBody))), Prompt: Between(0, int64(len(chatBody)))}},
+			"",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -33,8 +33,6 @@ func sent(at, e int64, d Decision) Request {
 	return r
 }
 
-func pointer(v int64) *int64 { return &v }
-
 // findingCase is a history with one thing to be found in it.
 type findingCase struct {
 	name   string
@@ -116,13 +114,13 @@ var findingCases = []findingCase{
 	{"a wait that cannot be enough", RetryTooEarly, 500_000_000, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 6000, Admitted), sent(sec, 250, Rejected)}
-		h.Requests[1].Retry = &RetryAfter{Seconds: pointer(1)}
+		h.Requests[1].Retry = &RetryAfter{Seconds: new(int64(1))}
 		return h
 	}},
 	{"a wait that is too long", RetryTooLate, 58 * sec, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 6000, Admitted), sent(sec, 250, Rejected)}
-		h.Requests[1].Retry = &RetryAfter{Seconds: pointer(60)}
+		h.Requests[1].Retry = &RetryAfter{Seconds: new(int64(60))}
 		return h
 	}},
 	{"no word on waiting", RetryMissing, 1_500_000_000, func() *History {
@@ -140,25 +138,25 @@ var findingCases = []findingCase{
 	{"remaining shows no reservation", HeaderRemaining, 1000, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
-		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: pointer(6000), Remaining: pointer(6000)}}
+		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6000)), Remaining: new(int64(6000))}}
 		return h
 	}},
 	{"another limit is named", HeaderLimit, 1, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
-		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: pointer(6001), Remaining: pointer(5000)}}
+		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6001)), Remaining: new(int64(5000))}}
 		return h
 	}},
 	{"reset", HeaderReset, 50 * sec, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
-		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: pointer(6000), Remaining: pointer(5000), Reset: pointer(60 * sec)}}
+		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6000)), Remaining: new(int64(5000)), Reset: new(60 * sec)}}
 		return h
 	}},
 	{"reserved", HeaderReserved, 999, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
-		h.Requests[0].SaidReserved = pointer(1)
+		h.Requests[0].SaidReserved = new(int64(1))
 		return h
 	}},
 	{"two upstream calls", RepeatedCall, 1, func() *History {
@@ -273,8 +271,11 @@ func TestHistoryRoundTrip(t *testing.T) {
 		if !bytes.Equal(first.Bytes(), second.Bytes()) {
 			t.Fatal("the history changed on its way")
 		}
-		a, _ := json.Marshal(Judge(h))
-		b, _ := json.Marshal(Judge(again[0]))
+		a, err1 := json.Marshal(Judge(h))
+		b, err2 := json.Marshal(Judge(again[0]))
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
 		if !bytes.Equal(a, b) {
 			t.Fatalf("seed %d: two judgements of one history:\n%s\n%s", seed, a, b)
 		}

@@ -142,7 +142,7 @@ func (t *tally) strings(v *value) int64 {
 		case array:
 			t.units += int64(len(item.items))
 			n++
-		default:
+		case text, object, literal:
 			t.text(item)
 			n++
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -111,8 +112,8 @@ func (v *value) last(key string) *value {
 	if v == nil || v.kind != object {
 		return nil
 	}
-	for i := len(v.keys) - 1; i >= 0; i-- {
-		if v.keys[i] == key {
+	for i, k := range slices.Backward(v.keys) {
+		if k == key {
 			return v.items[i]
 		}
 	}
