@@ -74,7 +74,7 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &system{t: t, net: &memnet.Network{}, store: limiter.New(limiter.Options{})}
-		s.mock = mockllm.New(mockllm.Options{Plan: mockllm.Plan{Usage: mockllm.Usage{In: mockllm.Count(10), Out: mockllm.Count(40)}}})
+		s.mock = mockllm.New(mockllm.Options{KeepSent: 16 << 20, Plan: mockllm.Plan{Usage: mockllm.Usage{In: mockllm.Count(10), Out: mockllm.Count(40)}}})
 		transport := proxy.NewTransport(proxy.TransportOptions{DialContext: s.net.DialContext})
 		cfg := proxy.Config{
 			Backend: &url.URL{Scheme: "http", Host: "mock:80"}, Bundle: bundle(t, rules), Store: s.store, Transport: transport,
