@@ -140,7 +140,7 @@ func TestBreakerStartsAnew(t *testing.T) {
 		g.Check(at, &bound)
 		return bound.Enforced.Reject != nil
 	}
-	begin := now.Add(50 * time.Second)
+	begin := now // of a minute, so that all of its spending still counts one minute later
 	bound := b.Bind(begin, chat("a"), small)
 	g.Spent(begin, &bound)
 	if !open(begin) || !open(begin.Add(time.Minute-1)) || open(begin.Add(time.Minute)) {

@@ -59,6 +59,20 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestOtherPeriod: a budget of another period is another budget, and nothing is carried over.
+func TestOtherPeriod(t *testing.T) {
+	budget := func(period string, amount int) *policy.Bundle {
+		return rules(t, fmt.Sprintf("- { name: r, limit_keys: [], algorithm: cost_based, algorithm_config: { budget: %d, period: %s, staged_actions: [ { threshold_percent: 100, action: reject } ] } }", amount, period))
+	}
+	hour, day, more := budget("1h", 50), budget("1d", 50), budget("1d", 60)
+	if list := policy.Successions(policy.Changes(hour, day)); len(list) != 0 {
+		t.Errorf("from hours to days: %+v", list)
+	}
+	if list := policy.Successions(policy.Changes(day, more)); len(list) != 1 {
+		t.Errorf("from 50 to 60: %+v", list)
+	}
+}
+
 // TestReloadKeepsLevels reloads in the middle of traffic: a smaller burst cuts the level, the same one does not refill it.
 func TestReloadKeepsLevels(t *testing.T) {
 	store := limiter.New(limiter.Options{})
