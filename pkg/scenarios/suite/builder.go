@@ -113,12 +113,34 @@ func (e *nameError) problem() Problem {
 
 // steps builds a list, with every `use` replaced by the steps it names.
 func (b *builder) steps(list *node, report func(Problem)) []Step {
+	budget := maxSteps
+	return b.expanded(list, nil, &budget, report)
+}
+
+// maxSteps bounds what step lists that use each other can grow to.
+const maxSteps = 4096
+
+// expanded builds a list that stands within the named step lists.
+func (b *builder) expanded(list *node, within []string, budget *int, report func(Problem)) []Step {
 	var out []Step
-	for _, n := range b.expand(list, 0, report) {
+	for _, n := range list.children() {
+		if *budget--; *budget < 0 {
+			report(Problem{Pos: list.pos, Message: fmt.Sprintf("more than %d steps", maxSteps), Anchor: "steps"})
+			return nil
+		}
+		if use := n.get("use"); use != nil {
+			name := b.scope.resolved(use, report).text
+			if contains(within, name) {
+				report(Problem{Pos: use.pos, Message: fmt.Sprintf("the step list %q uses itself", name), Anchor: "steps"})
+				continue
+			}
+			out = append(out, b.expanded(b.suite.lists[name], append(slices.Clip(within), name), budget, report)...)
+			continue
+		}
 		step := b.step(n, b.scope, report)
 		for i, branch := range n.get("parallel").children() {
 			if i < len(step.Parallel) {
-				step.Parallel[i] = b.steps(branch, report)
+				step.Parallel[i] = b.expanded(branch, within, budget, report)
 			}
 		}
 		out = append(out, *step)
@@ -131,27 +153,6 @@ func (n *node) children() []*node {
 		return nil
 	}
 	return n.items
-}
-
-// maxUseDepth ends a step list that uses itself.
-const maxUseDepth = 16
-
-func (b *builder) expand(list *node, depth int, report func(Problem)) []*node {
-	var out []*node
-	for _, n := range list.children() {
-		use := n.get("use")
-		if use == nil {
-			out = append(out, n)
-			continue
-		}
-		name := b.scope.resolved(use, report).text
-		if depth >= maxUseDepth {
-			report(Problem{Pos: use.pos, Message: fmt.Sprintf("the step list %q uses itself", name), Anchor: "steps"})
-			return out
-		}
-		out = append(out, b.expand(b.suite.lists[name], depth+1, report)...)
-	}
-	return out
 }
 
 // step builds one step as far as the scope goes.

@@ -428,12 +428,7 @@ func savesOf(s *Suite, sc *Scenario) []string {
 			names = append(names, f.key)
 		}
 	}
-	walkSteps(sc.node.get("steps"), func(step *node) {
-		collect(step)
-		if use := step.get("use"); use != nil {
-			walkSteps(s.lists[use.text], collect)
-		}
-	})
+	s.walkThrough(sc.node.get("steps"), map[string]bool{}, collect)
 	return names
 }
 

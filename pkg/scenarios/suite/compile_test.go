@@ -315,6 +315,18 @@ func TestIncludeAndUse(t *testing.T) {
 	}
 }
 
+// Lists that use each other must not grow without bound.
+func TestUseIsBounded(t *testing.T) {
+	src := "version: 1\nsuite: x\ntarget: { serve: { policy: p.yaml } }\nsteps:\n  l0: [ { send: {} } ]\n"
+	for i := range 40 {
+		src += fmt.Sprintf("  l%d: [ { use: l%d }, { parallel: [ [ { use: l%d } ] ] } ]\n", i+1, i, i)
+	}
+	src += "scenarios: [ { id: a, steps: [ { use: l40 } ] } ]\n"
+	if got := problemsOf(t, src, Options{}); !strings.Contains(got, "more than 4096 steps") {
+		t.Errorf("%.500s", got)
+	}
+}
+
 func TestLabels(t *testing.T) {
 	for _, c := range []struct {
 		values []any

@@ -210,6 +210,18 @@ func walkSteps(list *node, visit func(*node)) {
 	}
 }
 
+// walkThrough visits every step of a list and of the lists that it uses, each
+// list once.
+func (s *Suite) walkThrough(list *node, seen map[string]bool, visit func(*node)) {
+	walkSteps(list, func(step *node) {
+		visit(step)
+		if use := step.get("use"); use != nil && !seen[use.text] {
+			seen[use.text] = true
+			s.walkThrough(s.lists[use.text], seen, visit)
+		}
+	})
+}
+
 // checkUses finds names of step lists that do not exist, and lists that no step
 // reaches.
 func (s *Suite) checkUses(r *reporter) {
@@ -285,11 +297,6 @@ func hasControl(s *Suite, c *Scenario) bool {
 			}
 		}
 	}
-	walkSteps(c.node.get("steps"), func(step *node) {
-		look(step)
-		if use := step.get("use"); use != nil {
-			walkSteps(s.lists[use.text], look)
-		}
-	})
+	s.walkThrough(c.node.get("steps"), map[string]bool{}, look)
 	return found
 }
