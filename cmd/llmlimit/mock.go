@@ -66,6 +66,7 @@ docs/mock-backend.md.`,
 }
 
 func (a *app) mock(ctx context.Context, f mockFlags) error {
+	a.server = true
 	opts, err := f.options()
 	if err != nil {
 		return err

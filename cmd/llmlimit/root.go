@@ -19,6 +19,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	ended          os.Signal // the signal that ended the context, if one did
+	server         bool      // a signal is the ordinary end of this command
 }
 
 // run is the program: it returns the exit code. The environment is given as
@@ -78,7 +79,7 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 			fmt.Fprintf(a.stderr, "hint: %s\n", ee.hint)
 		}
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !a.server {
 		switch a.ended {
 		case os.Interrupt:
 			code = worst(code, exitInterrupt)

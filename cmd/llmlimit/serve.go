@@ -102,6 +102,7 @@ func (f *serveFlags) register(fl *pflag.FlagSet) {
 }
 
 func (a *app) serve(ctx context.Context, f serveFlags) error {
+	a.server = true
 	if len(f.faults) == 1 && f.faults[0] == "list" {
 		return a.listFaults()
 	}
