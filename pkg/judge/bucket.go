@@ -344,7 +344,7 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 		top := high.extreme(c.decided)
 		bottom := low.extreme(c.decided)
 		if !c.asks {
-			bottom += c.taken.Hi * lower.scale.unit // its own, which was pending
+			bottom += lower.own(c) * lower.scale.unit
 		}
 		v := &a.verdicts[i]
 		v.most, v.least = upper.scale.ceil(top), lower.scale.floor(bottom)
@@ -358,6 +358,16 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 	a.levels = samples(high, low, &upper.scale, &lower.scale)
 	a.upScale, a.downScale = upper.scale, lower.scale
 	return true
+}
+
+// own is what a charge has pending in the lower bound while it is decided: itself,
+// and its overshoot where it may be settled in the same instant. It does not
+// count against itself.
+func (b *bucketBound) own(c *charge) int64 {
+	if c.settled.Lo <= c.decided.Lo {
+		return max(b.taken(c), b.actual(c))
+	}
+	return b.taken(c)
 }
 
 // newBound is one bound before anything has happened. The upper one takes the

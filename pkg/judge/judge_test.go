@@ -70,6 +70,109 @@ func TestRightLimiterIsNeverFound(t *testing.T) {
 	}
 }
 
+// weaken forgets some of what is known of a target, truthfully.
+func weaken(rng *rand.Rand, s *simulation, h *History) {
+	t := &h.Header.Target
+	t.Claims, t.Ledger = Claims{}, false
+	t.SettleDelay += rng.Int64N(30 * ms)
+	if rng.IntN(2) == 0 {
+		t.KnownOutcomes = false
+	}
+	if s.settleAfter {
+		t.Accounting = AccountingSettleAfter
+	}
+	if rng.IntN(3) == 0 {
+		t.Accounting = AccountingUnknown
+	}
+	t.DebtFloor = DebtFloorBurst
+	if s.noFloor {
+		t.DebtFloor = DebtFloorNone
+	}
+	if rng.IntN(3) == 0 {
+		t.DebtFloor = DebtFloorUnknown
+	}
+	t.UsedAccounts = rng.IntN(4) == 0
+	if rng.IntN(3) == 0 {
+		t.TolerancePPM = rng.Int64N(20_000)
+	}
+	window, widen := rng.IntN(3) == 0, rng.IntN(2) == 0
+	for i := range h.Header.Limits {
+		if l := &h.Header.Limits[i]; window && l.Per != 0 {
+			l.Window = WindowUnknown
+		} else if widen && l.Window == WindowBucket {
+			l.Burst = Between(l.Burst.Lo-rng.Int64N(l.Burst.Lo/10+1), l.Burst.Hi+rng.Int64N(100))
+			l.Amount = Between(l.Amount.Lo-rng.Int64N(l.Amount.Lo/10+1), l.Amount.Hi+rng.Int64N(100))
+		}
+	}
+	skew := rng.Int64N(3 * ms)
+	t.ClockError = skew
+	guess := rng.IntN(2) == 0
+	for i := range h.Requests {
+		r := &h.Requests[i]
+		for _, at := range []*int64{&r.Received, &r.UsageAt, &r.Finished} {
+			if *at != 0 {
+				*at += skew // the mock's clock is ahead
+			}
+		}
+		for j := range r.Holds {
+			if e := &r.Holds[j].Reserved; guess && e.Hi > 1 {
+				*e = Between(e.Lo-rng.Int64N(e.Lo), e.Hi+rng.Int64N(e.Hi))
+			}
+		}
+	}
+}
+
+// Whoever knows less may find less, and still must not cry wolf.
+func TestRightLimiterOfWhichLittleIsKnown(t *testing.T) {
+	t.Parallel()
+	var all Totals
+	for seed := range histories(800) {
+		s := randomSimulation(uint64(seed) + 1_000_000)
+		rng := rand.New(rand.NewPCG(uint64(seed), 23))
+		if s.noFloor = rng.IntN(3) == 0; !s.retro {
+			s.settleAfter = rng.IntN(4) == 0 && s.day == 0
+		}
+		h := s.history()
+		weaken(rng, s, h)
+		r := Judge(h)
+		if r.Failed() {
+			t.Fatalf("seed %d (%+v, %+v, %+v): %+v", seed, *s, h.Header.Target, h.Header.Limits, r.Findings[0])
+		}
+		all.Right += r.Totals.Right
+		all.Undecidable += r.Totals.Undecidable
+	}
+	t.Logf("%d right, %d undecidable", all.Right, all.Undecidable)
+}
+
+// In virtual time the bounds meet in the limiter's own log.
+func TestBoundsMeetInVirtualTime(t *testing.T) {
+	t.Parallel()
+	for seed := range histories(200) {
+		s := randomSimulation(uint64(seed))
+		s.hop, s.delay, s.trouble, s.unknownOutcomes, s.retro = 0, 0, 0, false, seed%3 == 0
+		s.usageLast = true
+		if s.retro {
+			s.overshoot = min(s.overshoot, 1)
+		}
+		h := s.history()
+		all := accounts(h)
+		for _, a := range all {
+			if a.limit.ID != "tpm" {
+				continue
+			}
+			if !a.judgeBucket(&h.Header, endOf(h)) {
+				t.Fatal("out of reach")
+			}
+			for i, c := range a.charges {
+				v, level := a.verdicts[i], s.levels[h.Requests[c.request].ID]
+				if v.least != level || v.most < level || v.most > level+1 {
+					t.Fatalf("seed %d: %s had %d left, the bounds are %d and %d", seed, h.Requests[c.request].ID, level, v.least, v.most)
+				}
+			}
+		}
+	}
+}
+
 // saturated is the load of the table in verification.md.
 func saturated(seed uint64, hop int64) *simulation {
 	return &simulation{

@@ -39,7 +39,14 @@ type simulation struct {
 	clump           int   // so many requests come 0.3 ms apart; zero: each alone
 	idle            int64 // pause after every 150 requests
 
+	noFloor     bool
+	usageLast   bool // the usage is the last that is written
+	settleAfter bool // charges nothing before the end
+
 	fault fault
+	// levels is the limiter's own log: what was left, in tokens rounded down, when it
+	// decided about each request.
+	levels map[string]int64
 }
 
 // fault is how the simulated limiter is wrong; the zero value is right.
@@ -152,6 +159,7 @@ func day(t int64) int64 { return t / (86400 * sec) }
 
 // history runs the simulation and writes down what can be seen from outside.
 func (s *simulation) history() *History {
+	s.levels = map[string]int64{}
 	h := &History{Header: Header{Cell: "sim", Start: s.start, Target: Bundled()}}
 	h.Header.Target.KnownOutcomes = !s.unknownOutcomes
 	h.Header.Target.SettleDelay = s.delay
@@ -252,7 +260,12 @@ func (s *simulation) holds(key string, cost, prompt int64) []Hold {
 
 func (s *simulation) decide(r *Request, k *simKey, cost, now int64, push func(int64, func(int64))) {
 	s.touch(k, now)
-	fits := k.level+s.fault.overAdmit*simUnit >= cost*simUnit &&
+	s.levels[r.ID] = floorDiv(k.level, simUnit)
+	demand := cost
+	if s.settleAfter {
+		demand = 0
+	}
+	fits := k.level+s.fault.overAdmit*simUnit >= demand*simUnit &&
 		(s.day == 0 || k.used[day(now)]+cost <= s.day) &&
 		(s.rps == 0 || k.tokens >= sec) &&
 		(s.slots == 0 || k.inFlight < s.slots)
@@ -265,7 +278,9 @@ func (s *simulation) decide(r *Request, k *simKey, cost, now int64, push func(in
 	r.Decision, r.Calls = Admitted, 1
 	take := func(now int64) {
 		s.touch(k, now)
-		k.level -= cost * simUnit
+		if !s.settleAfter {
+			k.level -= cost * simUnit
+		}
 		k.reserved += cost
 		r.Rates = []RateHeader{s.rateHeader(k)}
 		k.events = append(k.events, simEvent{now, cost})
@@ -293,6 +308,9 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 	r.Usage = &Usage{In: prompt, Out: used - prompt}
 	r.Finished = r.Received + took
 	r.UsageAt = r.Received + took*9/10
+	if s.usageLast {
+		r.UsageAt = r.Finished
+	}
 	r.Status, r.Outcome = 200, OutcomeUsage
 	charged := used
 	end := r.Finished + s.hops() // when the limiter knows
@@ -392,10 +410,16 @@ func (s *simulation) settle(k *simKey, cost, charged int64, event int, taken, no
 	k.refunded += max(0, refund)
 	k.debited += max(0, -refund)
 	level := k.level + refund*simUnit
+	if s.settleAfter {
+		level = k.level - charged*simUnit
+	}
 	if !s.fault.notCapped {
 		level = min(s.full(), level)
 	}
-	k.level = max(-s.full(), level)
+	if !s.noFloor {
+		level = max(-s.full(), level)
+	}
+	k.level = level
 	k.used[taken] = max(0, k.used[taken]-refund)
 }
 
