@@ -117,6 +117,7 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 		stopProxy()
 		transport.CloseIdleConnections()
 		stopMock()
+		time.Sleep(time.Second) // a server that closes on unread bytes lingers for half a second
 	})
 }
 
