@@ -51,7 +51,7 @@ func (s *Step) Bind(now Runtime) (*Step, error) {
 	}
 	bound.binding.open, bound.binding.types = true, s.binding.types
 	if s.binding.types != nil {
-		bound.compile(s.binding.types, r.report)
+		bound.compile(s.binding.types.private(), r.report)
 	}
 	return bound, r.problems.Err()
 }

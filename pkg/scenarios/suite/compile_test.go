@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -207,6 +208,27 @@ func TestBind(t *testing.T) {
 	if _, err := steps[1].Bind(Runtime{}); err == nil {
 		t.Error("a name without a value was bound")
 	}
+}
+
+// Clients of a load, and branches of parallel, bind at the same time.
+func TestBindConcurrently(t *testing.T) {
+	steps := program(t, strings.Replace(running, "save.count == 200", "save.count == vars.n", 1)+"\nvars: { n: 200 }\n", Options{}).Cells[0].Steps
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for range 50 {
+				bound, err := steps[2].Bind(Runtime{Save: map[string]any{"wait": "5", "count": int64(200)}, I: i})
+				if err != nil || bound.Send.Headers["x-i"] != fmt.Sprint("n", i) {
+					t.Errorf("%+v, %v", bound, err)
+					return
+				}
+				if ok, tree, err := bound.Check[0].Check(Environment{Save: map[string]any{"count": int64(200)}}); !ok {
+					t.Errorf("%v, %v", tree, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 const environmentSuite = `

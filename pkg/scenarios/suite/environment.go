@@ -14,7 +14,7 @@ type Environment struct {
 	Save     map[string]any
 	Ledger   *Ledger // the target's own account
 	Judge    *JudgeTotals
-	Targeted *TargetView
+	Targeted *TargetView // nil: what the suite declares; in-process, limits as the judge reads them
 
 	// Header reads a header of Res, empty if absent.
 	Header func(name string) string

@@ -40,6 +40,13 @@ func newCellTypes(vars, matrix map[string]any, limits []string, stepIDs []string
 	return t
 }
 
+// private is the types for one goroutine: compiling notes which vars are used.
+func (t *cellTypes) private() *cellTypes {
+	out := *t
+	out.used = map[string]bool{}
+	return &out
+}
+
 // saved is the types with one more saved name.
 func (t *cellTypes) saved(name string, kind reflect.Type) *cellTypes {
 	out := *t
