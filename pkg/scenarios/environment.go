@@ -158,7 +158,20 @@ func (w *world) response(s *sentRequest) *suite.Response {
 	return r
 }
 
-// entries are the lines of the mock's journal about a request.
+// journal is the mock's, by the id of the request.
+type journal map[string][]mockllm.Entry
+
+// journal reads all of the mock's journal at once. To ask for one request of many
+// after the other would read it as often as there are requests.
+func (w *world) journal() journal {
+	j := journal{}
+	for _, e := range w.mock.Journal().Entries() {
+		j[e.ID] = append(j[e.ID], e)
+	}
+	return j
+}
+
+// entries are the lines of the mock's journal about one request.
 func (w *world) entries(s *sentRequest) []mockllm.Entry { return w.mock.Journal().ByID(s.id) }
 
 func mockEntry(e *mockllm.Entry) *suite.MockEntry {

@@ -29,8 +29,9 @@ func (w *world) history(ledger []judge.LedgerEntry) *judge.History {
 		Requests: make([]judge.Request, 0, len(sent)),
 		Ledger:   ledger,
 	}
+	mock := w.journal()
 	for _, s := range sent {
-		h.Requests = append(h.Requests, w.judged(s))
+		h.Requests = append(h.Requests, w.judged(s, mock[s.id]))
 	}
 	return h
 }
@@ -84,9 +85,8 @@ func (w *world) rulesAt(at time.Time) *judge.Rules {
 }
 
 // judged is one request as the judge reads it.
-func (w *world) judged(s *sentRequest) judge.Request {
+func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 	r := judge.Request{ID: s.id, Step: s.step, Curl: w.curl(s)}
-	entries := w.entries(s)
 	r.Calls, r.ExemptCalls = len(entries), exemptCalls(entries)
 	if x := s.x; x != nil {
 		r.Sent, r.HeadersAt, r.Ended = nanos(x.Sent), nanos(x.Headers), nanos(x.Ended)

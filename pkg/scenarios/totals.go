@@ -8,6 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -37,9 +38,10 @@ func (b *barrage) totals(sending time.Duration) *suite.LoadTotals {
 	planned := b.planned
 	b.mu.Unlock()
 	h := clocked{newHistogram(), newHistogram(), newHistogram(), newHistogram(), newHistogram(), newHistogram()}
+	mock := b.l.w.journal()
 	for _, one := range shots {
 		if !one.warmup {
-			b.l.w.tally(t, &h, one)
+			b.l.w.tally(t, &h, one, mock[one.s.id])
 		}
 	}
 	measured := sending
@@ -57,7 +59,7 @@ func (b *barrage) totals(sending time.Duration) *suite.LoadTotals {
 }
 
 // tally counts one request.
-func (w *world) tally(t *suite.LoadTotals, h *clocked, one *shot) {
+func (w *world) tally(t *suite.LoadTotals, h *clocked, one *shot, entries []mockllm.Entry) {
 	t.Count++
 	w.mu.Lock()
 	x, gaps := one.s.x, one.s.gaps
@@ -65,7 +67,6 @@ func (w *world) tally(t *suite.LoadTotals, h *clocked, one *shot) {
 	if x == nil {
 		return
 	}
-	entries := w.entries(one.s)
 	switch decision(one.s, len(entries) > 0, false) {
 	case judge.Admitted:
 		t.Admitted++

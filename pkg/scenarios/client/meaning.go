@@ -152,18 +152,11 @@ func ContentBytes(body []byte, contentType string) int64 {
 	return total
 }
 
-// textPaths are where the dialects put text, reasoning and arguments, in whole
-// answers and in events.
-var textPaths = []string{
-	"choices.#.message.content", "choices.#.message.reasoning_content", "choices.#.message.reasoning", "choices.#.message.refusal",
-	"choices.#.message.tool_calls.#.function.arguments", "choices.#.message.function_call.arguments",
-	"choices.#.delta.content", "choices.#.delta.reasoning_content", "choices.#.delta.reasoning", "choices.#.delta.refusal",
-	"choices.#.delta.tool_calls.#.function.arguments", "choices.#.delta.function_call.arguments",
-	"choices.#.text",
-	"content.#.text", "content.#.thinking", "delta.text", "delta.thinking", "delta.partial_json",
-	"output.#.content.#.text", "output.#.arguments",
-	"candidates.#.content.parts.#.text",
-	"output.message.content.#.text", "contentBlockDelta.delta.text",
+// textKeys are the names under which the dialects put text, reasoning and
+// arguments, in whole answers and in events.
+var textKeys = map[string]bool{
+	"content": true, "text": true, "refusal": true, "arguments": true,
+	"reasoning": true, "reasoning_content": true, "thinking": true, "partial_json": true,
 }
 
 func textOf(value string) int64 {
@@ -171,27 +164,27 @@ func textOf(value string) int64 {
 		return 0
 	}
 	parsed := gjson.Parse(value)
-	var total int64
-	for _, path := range textPaths {
-		total += stringBytes(parsed.Get(path))
+	if kind := parsed.Get("type").String(); strings.HasPrefix(kind, "response.") {
+		// Responses says everything twice: in deltas, and whole at the end.
+		if strings.HasSuffix(kind, ".delta") {
+			return int64(len(parsed.Get("delta").String()))
+		}
+		return 0
 	}
-	if strings.HasSuffix(parsed.Get("type").String(), ".delta") {
-		total += stringBytes(parsed.Get("delta"))
-	}
-	return total
+	return textIn(parsed)
 }
 
-func stringBytes(v gjson.Result) int64 {
-	switch {
-	case v.Type == gjson.String:
-		return int64(len(v.Str))
-	case v.IsArray():
-		var total int64
-		v.ForEach(func(_, item gjson.Result) bool {
-			total += stringBytes(item)
-			return true
-		})
-		return total
-	}
-	return 0
+// textIn adds up the strings under the names of text, at any depth.
+func textIn(v gjson.Result) int64 {
+	var total int64
+	v.ForEach(func(key, item gjson.Result) bool {
+		switch {
+		case item.Type == gjson.String && textKeys[key.Str]:
+			total += int64(len(item.Str))
+		case item.Type == gjson.JSON:
+			total += textIn(item)
+		}
+		return true
+	})
+	return total
 }
