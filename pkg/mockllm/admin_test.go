@@ -162,13 +162,13 @@ func TestProviderLimits(t *testing.T) {
 			return res
 		}
 		for i, want := range []string{"60", "20"} {
-			if res := send(chatPath, key); res.StatusCode != 200 || res.Header.Get("X-Ratelimit-Remaining-Tokens") != want {
+			if res := send(chatPath, key); res.StatusCode != http.StatusOK || res.Header.Get("X-Ratelimit-Remaining-Tokens") != want {
 				t.Errorf("request %d: %d, remaining %q, want %s", i, res.StatusCode, res.Header.Get("X-Ratelimit-Remaining-Tokens"), want)
 			}
 		}
 		time.Sleep(14500 * time.Millisecond)
 		res := send(chatPath, key) // 80 + 40 > 100
-		if res.StatusCode != 429 || res.Header.Get("Retry-After") != "46" || res.Header.Get("Retry-After-Ms") != "45500" {
+		if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "46" || res.Header.Get("Retry-After-Ms") != "45500" {
 			t.Errorf("%d, %v", res.StatusCode, res.Header)
 		}
 		if res := send("/v1/messages", map[string]string{"X-Api-Key": "b"}); res.Header.Get("Anthropic-Ratelimit-Tokens-Remaining") != "60" ||
@@ -177,10 +177,10 @@ func TestProviderLimits(t *testing.T) {
 		}
 		ms, _ := strconv.Atoi(res.Header.Get("Retry-After-Ms"))
 		time.Sleep(time.Duration(ms) * time.Millisecond)
-		if res := send(chatPath, key); res.StatusCode != 200 {
+		if res := send(chatPath, key); res.StatusCode != http.StatusOK {
 			t.Errorf("%d after the announced wait", res.StatusCode)
 		}
-		if res := send(chatPath, map[string]string{headerControl: "u=100/1"}); res.StatusCode != 429 || res.Header.Get("Retry-After") != "" {
+		if res := send(chatPath, map[string]string{headerControl: "u=100/1"}); res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "" {
 			t.Errorf("too large: %d, retry-after %q, want 429 without", res.StatusCode, res.Header.Get("Retry-After"))
 		}
 	})

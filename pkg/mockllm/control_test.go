@@ -66,8 +66,10 @@ func TestChannels(t *testing.T) {
 		{name: "key", headers: key("ns1"), total: 10, channel: "key"},
 		{name: "queue by path", path: "/q/jobs" + chatPath, total: 20, channel: "queue"},
 		{name: "queue by key", headers: key("jobs"), total: 21, channel: "queue"},
-		{name: "header before all", path: "/p/slow" + chatPath, body: withText("gpt-broken", "[[llmlimit u=1/1]]"),
-			headers: map[string]string{headerControl: "id=r7", "Authorization": "Bearer sk-mock-ns1"}, total: 7, channel: "header", id: "r7"},
+		{
+			name: "header before all", path: "/p/slow" + chatPath, body: withText("gpt-broken", "[[llmlimit u=1/1]]"),
+			headers: map[string]string{headerControl: "id=r7", "Authorization": "Bearer sk-mock-ns1"}, total: 7, channel: "header", id: "r7",
+		},
 		{name: "marker before model", body: withText("gpt-broken", "[[llmlimit u=1/1]]"), total: 2, channel: "marker"},
 		{name: "model before path", path: "/p/slow" + chatPath, body: withText("gpt-broken", ""), total: 9, channel: "model"},
 		{name: "path before key", path: "/p/slow" + chatPath, headers: key("ns1"), total: 8, channel: "path"},

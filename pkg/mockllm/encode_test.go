@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -269,7 +270,7 @@ func TestUsageAt(t *testing.T) {
 	} {
 		a := compiled(t, "chat stream", plan(t, "{usage: 10/40, content: {chunks: 2}, usage_at: "+word+"}"))
 		var got []string
-		for _, block := range strings.Split(strings.TrimSuffix(string(a.body()), "\n\n"), "\n\n") {
+		for block := range strings.SplitSeq(strings.TrimSuffix(string(a.body()), "\n\n"), "\n\n") {
 			data := strings.TrimPrefix(block, "data: ")
 			u := gjson.Get(data, "usage")
 			groq := gjson.Get(data, "x_groq.usage")
@@ -344,7 +345,7 @@ func TestAWSHeaders(t *testing.T) {
 	var got []string
 	for {
 		m, err := d.Decode(r, nil)
-		if err == io.EOF || r.Len() == 0 && err != nil {
+		if errors.Is(err, io.EOF) || r.Len() == 0 && err != nil {
 			break
 		}
 		if err != nil {

@@ -21,7 +21,6 @@ type wireCase struct {
 	fault string // row of the catalogue, "" for a deviation that is a plan's field
 	plan  string
 	body  string // request; default: the stream that asks for usage
-	end   string // journal's End; default fault:<fault>, or complete
 	check func(t *testing.T, w wireSeen)
 }
 
@@ -124,11 +123,13 @@ func events(n int) func(*testing.T, wireSeen) {
 var wireCases = []wireCase{
 	// How it ends.
 	{fault: "reset", plan: "fault: reset@1", check: all(chunksSent(1), usageSent(false), torn, func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if !errors.Is(w.closed, syscall.ECONNRESET) {
 			t.Errorf("closed with %v, want a reset", w.closed)
 		}
 	})},
 	{fault: "fin", plan: "fault: fin@1", check: all(chunksSent(1), usageSent(false), torn, func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if w.closed != nil {
 			t.Errorf("closed with %v, want FIN", w.closed)
 		}
@@ -138,32 +139,38 @@ var wireCases = []wireCase{
 	{fault: "fin", plan: "fault: {kind: fin, after: {bytes: 0}}", check: all(torn, has("200 OK"), events(0))},
 	{fault: "fin", plan: "{fault: fin@1, http: {framing: length}}", body: chatBody, check: all(torn, usageSent(false), has("Content-Length"))},
 	{fault: "stall", plan: "fault: {kind: stall, after: {chunks: 1}, for: 5s}", check: all(chunksSent(1), torn, func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if w.took < 5*time.Second || w.took > 5*time.Second+time.Millisecond {
 			t.Errorf("took %v, want 5s", w.took)
 		}
 	})},
 	{fault: "hang_before_headers", plan: "fault: {kind: hang_before_headers, for: 3s}", check: func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if w.raw != "" || w.took < 3*time.Second {
 			t.Errorf("got %q after %v, want nothing for 3s", w.raw, w.took)
 		}
 	}},
 	{fault: "truncate", plan: "fault: {kind: truncate, after: {after_usage: true}}", body: chatBody, check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if gjson.Valid(w.body) || !strings.HasSuffix(w.body, "}}") {
 			t.Errorf("want a body cut right behind its usage, got %s", w.body)
 		}
 	})},
 	{fault: "truncate", plan: "fault: truncate@usage", body: chatBody, check: whole(usageSent(false), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if !strings.HasSuffix(w.body, `"usage":`) {
 			t.Errorf("want a body cut right before its usage, got %s", w.body)
 		}
 	})},
 	{fault: "truncate", plan: "fault: truncate@100b", check: whole(func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if len(w.body) != 100 {
 			t.Errorf("%d bytes, want 100", len(w.body))
 		}
 	})},
 	{fault: "error_event", plan: "fault: error_event@1", check: whole(chunksSent(1), usageSent(false), has(`{"error":{"message":`, `"type":"server_error"`),
 		func(t *testing.T, w wireSeen) {
+			t.Helper()
 			if strings.Contains(w.body, "[DONE]") {
 				t.Error("the stream goes on behind the error")
 			}
@@ -172,12 +179,14 @@ var wireCases = []wireCase{
 
 	// Lengths and encodings.
 	{fault: "short_length", plan: "fault: short_length", body: chatBody, check: func(t *testing.T, w wireSeen) {
+		t.Helper()
 		_, sent, _ := strings.Cut(w.raw, "\r\n\r\n")
 		if want := fmt.Sprintf("Content-Length: %d\r\n", len(sent)-lengthError); !strings.Contains(w.raw, want) || !gjson.Valid(sent) {
 			t.Errorf("want %q, got %q", want, w.raw)
 		}
 	}},
 	{fault: "long_length", plan: "fault: {kind: long_length, after: {bytes: 10737418240}}", body: chatBody, check: all(torn, func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if want := fmt.Sprintf("Content-Length: %d\r\n", 10737418240+w.entry.Sent.Bytes); !strings.Contains(w.raw, want) {
 			t.Errorf("want %q, got %q", want, w.raw)
 		}
@@ -185,6 +194,7 @@ var wireCases = []wireCase{
 	{plan: "http: {framing: length}", check: whole(has("Content-Length: ", "text/event-stream", doneEvent))},
 	{plan: "http: {framing: chunked}", body: chatBody, check: whole(has("application/json", "Transfer-Encoding: chunked"))},
 	{plan: "http: {framing: close}", check: whole(has("Connection: close"), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.Contains(w.head, "Transfer-Encoding") || strings.Contains(w.head, "Content-Length") {
 			t.Errorf("want a body that ends with the connection, got %q", w.head)
 		}
@@ -193,6 +203,7 @@ var wireCases = []wireCase{
 	{plan: "http: {encoding: gzip}", check: has("Content-Encoding: gzip", "\x1f\x8b")},
 	{plan: "http: {encoding: br}", body: chatBody, check: has("Content-Encoding: br")},
 	{fault: "empty_encoded", plan: "fault: empty_encoded", check: whole(has("Content-Encoding: gzip"), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if w.body != "" {
 			t.Errorf("body %q, want none", w.body)
 		}
@@ -204,6 +215,7 @@ var wireCases = []wireCase{
 	{plan: "http: {headers: {content-type: 'text/event-stream;charset=utf-8'}}", check: has("Content-Type: text/event-stream;charset=utf-8\r\n")},
 	{plan: "http: {status: 302, headers: {location: 'http://elsewhere/'}}", check: whole(has("302 Found", "Location: http://elsewhere/"))},
 	{plan: "http: {status: 429}", check: whole(has("429", `"code":"rate_limit_exceeded"`), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.Contains(w.head, "Retry-After") || w.entry.Usage != (Totals{}) {
 			t.Errorf("head %q, usage %+v, want no Retry-After and no usage", w.head, w.entry.Usage)
 		}
@@ -213,11 +225,13 @@ var wireCases = []wireCase{
 
 	// What is in the stream.
 	{plan: "sse: {eol: crlf}", check: whole(has("}\r\n\r\ndata: "), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.Count(w.body, "\n") != strings.Count(w.body, "\r\n") {
 			t.Errorf("a bare line feed in %q", w.body)
 		}
 	})},
 	{plan: "sse: {eol: cr}", check: whole(has("}\r\rdata: "), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.Contains(w.body, "\n") {
 			t.Errorf("a line feed in %q", w.body)
 		}
@@ -229,6 +243,7 @@ var wireCases = []wireCase{
 	{plan: "sse: {comments: inside, event_lines: all}", check: whole(has("event: message\nid: 0\nretry: 3000\n: keep-alive\ndata: {", "event: message\nid: 1\n"))},
 	{plan: "sse: {done: false}", check: whole(usageSent(true), events(5))},
 	{plan: "sse: {split: 1byte}", check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if int64(w.entry.Sent.Segments) != w.entry.Sent.Bytes || !strings.Contains(w.raw, "\r\n1\r\nd\r\n1\r\na\r\n") {
 			t.Errorf("%d writes of %d bytes", w.entry.Sent.Segments, w.entry.Sent.Bytes)
 		}
@@ -240,11 +255,13 @@ var wireCases = []wireCase{
 	{fault: "bom", plan: "fault: bom", check: whole(has("\r\n\r\n", "\xef\xbb\xbf", "data: {"), usageSent(true))},
 	{fault: "multiline_data", plan: "fault: multiline_data", check: whole(has("data: {\ndata: \"id\""), usageSent(true))},
 	{fault: "leading_blanks", plan: "fault: leading_blanks", body: chatBody, check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if !strings.HasPrefix(w.body, "\n\n\n{") || !gjson.Valid(w.body) {
 			t.Errorf("got %q", w.body)
 		}
 	})},
 	{fault: "unterminated", plan: "fault: unterminated", check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.HasSuffix(w.body, "\n") || strings.Contains(w.body, "[DONE]") || !strings.Contains(w.body, `"total_tokens":50`) {
 			t.Errorf("got %q", w.body)
 		}
@@ -252,14 +269,16 @@ var wireCases = []wireCase{
 	{fault: "data_after_done", plan: "fault: data_after_done", check: whole(has(doneEvent, `data: {"id"`, doneEvent), usageSent(true))},
 	{plan: "usage_at: after_done", check: whole(has(doneEvent, `"total_tokens":50`), usageSent(true))},
 	{fault: "long_line", plan: "fault: long_line", check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if len(w.body) < 1<<20 || strings.Index(w.body, `"padding"`) > strings.Index(w.body, `"total_tokens":50`) {
 			t.Errorf("%d bytes", len(w.body))
 		}
 	})},
 	{fault: "malformed_sse", plan: "fault: malformed_sse@1", check: whole(usageSent(true), has("nonsense\n\ndata\n\n"))},
 	{fault: "malformed_json", plan: "fault: malformed_json", check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		bad := 0
-		for _, block := range strings.Split(strings.TrimSuffix(w.body, doneEvent), "\n\n") {
+		for block := range strings.SplitSeq(strings.TrimSuffix(w.body, doneEvent), "\n\n") {
 			if data, ok := strings.CutPrefix(block, "data: "); ok && !gjson.Valid(data) {
 				bad++
 			}
@@ -270,6 +289,7 @@ var wireCases = []wireCase{
 	})},
 	{fault: "malformed_json", plan: "fault: malformed_json@usage", check: whole(usageSent(false))},
 	{fault: "malformed_json", plan: "fault: malformed_json", body: chatBody, check: whole(func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if gjson.Valid(w.body) || !gjson.Valid(w.body+"}") {
 			t.Errorf("got %q", w.body)
 		}
@@ -282,11 +302,13 @@ var wireCases = []wireCase{
 	{fault: "duplicate_usage", plan: "fault: duplicate_usage", body: chatBody, check: whole(
 		has(`"usage":{`, `"completion_tokens":20`, `"usage":{`, `"completion_tokens":40`), usageSent(true))},
 	{fault: "escaped_key", plan: "fault: escaped_key", check: whole(has(`"\u0075sage":{`), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if strings.Contains(w.body, `"usage":{`) {
 			t.Errorf("the plain key is still there: %s", w.body)
 		}
 	})},
 	{fault: "nested_usage", plan: "fault: nested_usage", body: chatBody, check: whole(has(`"response":{"usage":{`), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if !gjson.Valid(w.body) || gjson.Get(w.body, "usage").Exists() || gjson.Get(w.body, "response.usage.total_tokens").Int() != 50 {
 			t.Errorf("got %s", w.body)
 		}
@@ -301,6 +323,7 @@ var wireCases = []wireCase{
 	{fault: "body_for_stream", plan: "fault: body_for_stream", check: whole(has("application/json", `"object":"chat.completion"`), usageSent(true))},
 	{fault: "error_body", plan: "fault: error_body", check: whole(has("200 OK", "application/json", `{"error":`), usageSent(false))},
 	{fault: "usage_in_error", plan: "fault: usage_in_error", check: whole(has("500 Internal", `"choices"`), usageSent(true), func(t *testing.T, w wireSeen) {
+		t.Helper()
 		if w.entry.Usage.Total != 50 {
 			t.Errorf("journal's usage %+v", w.entry.Usage)
 		}

@@ -92,10 +92,10 @@ func newSSEFrame(r *reply, p *Plan) sseFrame {
 }
 
 func (f *sseFrame) event(e *event, i, n int) segment {
-	var b bytes.Buffer
-	line := func(field, value string) { b.WriteString(field + f.colon + value + f.eol) }
+	b := builder{buf: make([]byte, 0, len(e.data)+len(e.name)+48)}
+	line := func(field, value string) { b.add(field).add(f.colon).add(value).add(f.eol) }
 	if f.comments == "first" && i == 0 || f.commentEvery > 0 && i%f.commentEvery == 0 {
-		b.WriteString(f.comment + f.eol)
+		b.add(f.comment).add(f.eol)
 	}
 	switch {
 	case e.name != "" && f.autoEvent:
@@ -110,7 +110,7 @@ func (f *sseFrame) event(e *event, i, n int) segment {
 		line("retry", "3000")
 	}
 	if f.comments == "inside" {
-		b.WriteString(f.comment)
+		b.add(f.comment)
 	}
 	// A line feed in the data starts another data line; the usage never contains one unless it was told raw.
 	var usage span
@@ -118,23 +118,23 @@ func (f *sseFrame) event(e *event, i, n int) segment {
 	for more := true; more; {
 		var text []byte
 		text, rest, more = bytes.Cut(rest, []byte("\n"))
-		b.WriteString("data" + f.colon)
-		at := b.Len()
+		b.add("data").add(f.colon)
+		at := len(b.buf)
 		if e.usage.from >= offset && e.usage.from <= offset+len(text) {
 			usage.from = at + e.usage.from - offset
 		}
 		if e.usage.to > offset && e.usage.to <= offset+len(text) {
 			usage.to = at + e.usage.to - offset
 		}
-		b.Write(text)
-		b.WriteString(f.eol)
+		b.buf = append(b.buf, text...)
+		b.add(f.eol)
 		offset += len(text) + 1
 	}
-	b.WriteString(f.eol)
+	b.add(f.eol)
 	if f.comments == "last" && i == n-1 {
-		b.WriteString(f.comment + f.eol)
+		b.add(f.comment).add(f.eol)
 	}
-	return segment{data: b.Bytes(), usage: usage}
+	return segment{data: b.buf, usage: usage}
 }
 
 // arrayItem is one element of a JSON array that is sent piece by piece, with its bracket or comma.

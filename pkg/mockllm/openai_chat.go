@@ -97,22 +97,22 @@ func encodeChunks(x *exchange, shape chunkShape) reply {
 
 	for i := range x.ask.choices {
 		if shape.opening {
-			c.choice(i, `"delta":{"role":"assistant","content":"","refusal":null}`, "", nil, false)
+			c.choice(i, []byte(`"delta":{"role":"assistant","content":"","refusal":null}`), "", nil, false)
 		}
 	}
 	for k, text := range x.chunks {
 		for i := range x.ask.choices {
-			var piece builder
-			shape.piece(&piece, text)
+			c.delta.buf = c.delta.buf[:0]
+			shape.piece(&c.delta, text)
 			object, full := x.usage(slotChunk, k, openAIUsage)
-			c.choice(i, string(piece.buf), "", object, full)
+			c.choice(i, c.delta.buf, "", object, full)
 			c.events[len(c.events)-1].content = i == 0
 			c.events[len(c.events)-1].pace = i == 0
 		}
 	}
 	for i := range x.ask.choices {
 		object, full := x.usage(slotFinish, 0, openAIUsage)
-		c.choice(i, shape.close, "stop", object, full)
+		c.choice(i, []byte(shape.close), "stop", object, full)
 		c.events[len(c.events)-1].pace = i == 0
 	}
 	c.usageOnly(slotTail)
@@ -132,13 +132,18 @@ type chunkWriter struct {
 	x      *exchange
 	shape  chunkShape
 	head   string
+	delta  builder // scratch for one choice's delta and for the choice around it
+	around builder
 	events []event
 }
 
 // choice appends a chunk of one choice.
-func (c *chunkWriter) choice(index int, delta, finish string, object []byte, full bool) {
-	var b builder
-	b.add(`{"index":`).num(int64(index)).add(`,`).add(delta).add(`,"logprobs":null,"finish_reason":`)
+func (c *chunkWriter) choice(index int, delta []byte, finish string, object []byte, full bool) {
+	b := &c.around
+	b.buf = b.buf[:0]
+	b.add(`{"index":`).num(int64(index)).add(`,`)
+	b.buf = append(b.buf, delta...)
+	b.add(`,"logprobs":null,"finish_reason":`)
 	if finish == "" {
 		b.add(`null}`)
 	} else {
@@ -159,7 +164,7 @@ func (c *chunkWriter) usageOnly(at slot) {
 
 // add appends one chunk. A request that asked for usage sees the key in every chunk, null where there is none.
 func (c *chunkWriter) add(choice, object []byte, full bool) {
-	b := builder{buf: make([]byte, 0, len(c.head)+len(choice)+len(object)+64)}
+	b := builder{buf: make([]byte, 0, len(c.head)+len(choice)+len(object)+80)}
 	b.add(c.head)
 	b.buf = append(b.buf, choice...)
 	b.add(`]`)

@@ -51,7 +51,14 @@ func TestParsePlan(t *testing.T) {
 	}
 }
 
-func show(v any) string { text, _ := json.Marshal(v); return string(text) }
+// show is v as JSON, or why it is not.
+func show(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
 
 func TestParsePlanSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()

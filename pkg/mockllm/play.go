@@ -65,7 +65,7 @@ func (p *player) body(ctx context.Context) error {
 		return err
 	}
 	p.sent.Status = p.a.status
-	if p.a.framing() != "length" || len(p.a.segments) == 0 {
+	if len(p.a.segments) == 0 || p.a.segments[0].wait > 0 { // else the headers leave with the first bytes
 		if err := p.flush(); err != nil {
 			return err
 		}
@@ -102,6 +102,11 @@ func (p *player) segment(ctx context.Context, s *segment) error {
 				return err
 			}
 			data = data[s.usage.from:]
+			if p.sent.Bytes == 0 {
+				if err := p.flush(); err != nil {
+					return err
+				}
+			}
 			if err := p.m.gate.pass(ctx, "usage", p.a.x.plan.Hold); err != nil {
 				return err
 			}
@@ -214,8 +219,13 @@ func unixNano(t time.Time) int64 {
 
 func newPlayer(m *Mock, a *answer, out output, recv time.Time, name string) *player {
 	seed := drawSeed(m.opts.Seed, "timers", name, a.x.plan.ID)
+	size := 0
+	for i := range a.segments {
+		size += len(a.segments[i].data)
+	}
 	return &player{
-		m: m, a: a, out: out, recv: recv, sum: sha256.New(),
+		sent: Sent{Body: make([]byte, 0, max(0, min(size, m.opts.KeepSent)))},
+		m:    m, a: a, out: out, recv: recv, sum: sha256.New(),
 		rng: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // reproducible on purpose
 	}
 }

@@ -62,6 +62,7 @@ func checkText(t *testing.T, what, got, want string) {
 func TestOpenAISDKReadsChat(t *testing.T) {
 	t.Parallel()
 	forEachSDKPlan(t, func(t *testing.T, s *Server, text string, want Totals) {
+		t.Helper()
 		want.CacheWrite = 0 // chat completions do not tell it
 		client := openai.NewClient(option.WithBaseURL(s.URL+"/v1"), option.WithAPIKey("sk-x"), option.WithMaxRetries(0))
 		params := openai.ChatCompletionNewParams{
@@ -98,6 +99,7 @@ func chatTotals(u openai.CompletionUsage) Totals {
 func TestOpenAISDKReadsCompletionsAndEmbeddings(t *testing.T) {
 	t.Parallel()
 	forEachSDKPlan(t, func(t *testing.T, s *Server, text string, want Totals) {
+		t.Helper()
 		want.CacheWrite = 0
 		client := openai.NewClient(option.WithBaseURL(s.URL+"/v1"), option.WithAPIKey("sk-x"), option.WithMaxRetries(0))
 		params := openai.CompletionNewParams{
@@ -143,6 +145,7 @@ func TestOpenAISDKReadsCompletionsAndEmbeddings(t *testing.T) {
 func TestOpenAISDKReadsResponses(t *testing.T) {
 	t.Parallel()
 	forEachSDKPlan(t, func(t *testing.T, s *Server, text string, want Totals) {
+		t.Helper()
 		client := openai.NewClient(option.WithBaseURL(s.URL+"/v1"), option.WithAPIKey("sk-x"), option.WithMaxRetries(0))
 		params := responses.ResponseNewParams{
 			Model: "m", Input: responses.ResponseNewParamsInputUnion{OfString: openai.String("hi")},
@@ -184,6 +187,7 @@ func responseTotals(u responses.ResponseUsage) Totals {
 func TestAnthropicSDKReadsMessages(t *testing.T) {
 	t.Parallel()
 	forEachSDKPlan(t, func(t *testing.T, s *Server, text string, want Totals) {
+		t.Helper()
 		want.Reasoning = 0 // part of the output and not told apart
 		client := anthropic.NewClient(
 			anthropicoption.WithBaseURL(s.URL), anthropicoption.WithAPIKey("x"), anthropicoption.WithMaxRetries(0))
