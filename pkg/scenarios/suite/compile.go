@@ -28,7 +28,7 @@ func Compile(s *Suite, o Options) (*Program, Problems) {
 	if len(o.Only) == 0 { // else nobody knows what the others use
 		c.unusedVars()
 	}
-	problems := c.problems.sorted()
+	problems := c.masked(c.problems.sorted())
 	if problems.Err() != nil {
 		return nil, problems
 	}
@@ -77,6 +77,18 @@ func (c *compiler) program() *Program {
 	}
 	slices.SortFunc(p.Secrets, func(a, b string) int { return len(b) - len(a) }) // the longest first: one may contain another
 	return p
+}
+
+// masked hides values of the environment in messages that quote what was found.
+func (c *compiler) masked(problems Problems) Problems {
+	for i := range problems {
+		for secret := range c.secrets {
+			if len(secret) >= minSecret {
+				problems[i].Message = strings.ReplaceAll(problems[i].Message, secret, "***")
+			}
+		}
+	}
+	return problems
 }
 
 // minSecret keeps values such as "1" from masking half of an output.

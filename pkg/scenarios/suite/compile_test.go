@@ -285,6 +285,10 @@ func TestEnvironmentAndTarget(t *testing.T) {
 		t.Errorf("unset variables: %s", got)
 	}
 	program(t, environmentSuite, Options{}) // offline
+	bad := strings.Replace(environmentSuite, "settle: 5s", `settle: "${env.KEY}"`, 1)
+	if got := problemsOf(t, bad, Options{Env: lookup(map[string]string{"URL": "http://gw", "KEY": "sk-secret"})}); !strings.Contains(got, `"***" is not a duration`) || strings.Contains(got, "sk-secret") {
+		t.Errorf("a secret in a message: %s", got)
+	}
 }
 
 func TestOptions(t *testing.T) {
