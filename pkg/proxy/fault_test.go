@@ -77,7 +77,8 @@ func playFault(t *testing.T, fault, name, path, body string) {
 		_ = resp.Body.Close()
 		r, sent := s.last(), s.entry()
 		whole := sent.Sent.Body
-		if u := sent.Sent.UsageEvent; u != nil && sent.IncludeUsage && !(disguised[fault] && bytes.HasPrefix(whole, got)) {
+		passes := disguised[fault] && bytes.HasPrefix(whole, got)
+		if u := sent.Sent.UsageEvent; u != nil && sent.IncludeUsage && !passes {
 			whole = append(bytes.Clone(whole[:u.From]), whole[u.To:]...)
 		}
 		fromUpstream := resp.Header.Get("X-Llmlimit-Origin") == "upstream"

@@ -30,7 +30,8 @@ type Proxy struct {
 	forced   context.Context // ends when Shutdown has no more patience
 	force    context.CancelCauseFunc
 	drains   atomic.Int64 // responses that are read for clients that have left
-	buffers  sync.Pool
+	buffers  sync.Pool    // of *[]byte, for whole responses
+	small    sync.Pool    // likewise, for streams
 	decision *decisions
 }
 
@@ -49,7 +50,8 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p.engine.bundle.Store(cfg.Bundle)
 	p.forced, p.force = context.WithCancelCause(context.Background())
-	p.buffers.New = func() any { return new([32 << 10]byte) }
+	p.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
+	p.small.New = func() any { b := make([]byte, 4<<10); return &b }
 	p.decision = newDecisions(p.engine)
 	p.handler = cfg.Middleware(http.HandlerFunc(p.serve))
 	return p, nil

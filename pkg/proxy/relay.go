@@ -110,14 +110,18 @@ func (x *exchange) filterAndCut(y *relay) {
 
 // body passes the body on, until its end or until something breaks.
 func (y *relay) body() error {
-	buffer, _ := y.x.p.buffers.Get().(*[32 << 10]byte)
-	defer y.x.p.buffers.Put(buffer)
+	pool := &y.x.p.buffers
+	if y.flush {
+		pool = &y.x.p.small // pieces are small and waits are long: ten thousand idle streams should not cost much
+	}
+	buffer, _ := pool.Get().(*[]byte)
+	defer pool.Put(buffer)
 	for {
 		y.x.watch.wait(y.x.p.cfg.Timeouts.Idle)
-		n, err := y.resp.Body.Read(buffer[:])
+		n, err := y.resp.Body.Read(*buffer)
 		y.x.watch.pause()
 		if n > 0 {
-			if failed := y.pass(buffer[:n], err); failed != nil {
+			if failed := y.pass((*buffer)[:n], err); failed != nil {
 				return failed
 			}
 		}

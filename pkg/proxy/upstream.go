@@ -47,7 +47,6 @@ func NewTransport(o TransportOptions) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: orDefault(o.MaxHeaderBytes, 256<<10),
-		ReadBufferSize:         16 << 10,
 	}
 }
 
@@ -95,9 +94,11 @@ func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 		return nil // 100 was sent when the client's body was read
 	}
 	h := t.x.w.Header()
+	own := h.Clone() // interim fields are not those of the answer
 	maps.Copy(h, http.Header(header))
 	t.x.w.WriteHeader(code)
-	clear(h) // interim fields are not those of the answer
+	clear(h)
+	maps.Copy(h, own)
 	return nil
 }
 
