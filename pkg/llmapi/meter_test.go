@@ -236,6 +236,19 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a line beyond its cap is judged the same in pieces", func(t *testing.T) {
+		long := strings.Repeat("x", 200)
+		for body, why := range map[string]llmapi.Missing{
+			": " + long + "\ndata: {\"usage\":{\"total_tokens\":7}}\n\ndata: [DONE]\n\n": "",
+			long + "\ndata: {\"usage\":{\"total_tokens\":7}}\n\ndata: [DONE]\n\n":        llmapi.MissingTooLarge,
+		} {
+			for _, size := range []int{1, 50, 1000} {
+				if got := play(d, llmapi.MeterOptions{MaxEvent: 100, ContentType: "text/event-stream"}, []byte(body), size); got.Why != why {
+					t.Errorf("%.20q, %d bytes at a time: got %+v, want why %q", body, size, got, why)
+				}
+			}
+		}
+	})
 	t.Run("a document beyond its cap", func(t *testing.T) {
 		body := []byte(`{"usage":{"total_tokens":7},"x":"` + strings.Repeat("x", 4096) + `"}`)
 		if got := play(d, llmapi.MeterOptions{MaxBody: len(body)}, body, 100); !got.Reported {
