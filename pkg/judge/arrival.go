@@ -37,8 +37,8 @@ func (a *account) arrivals(b *bucketBound) []excess {
 		item   int32
 		refund bool
 	}
-	var starts []int64
-	var steps []step
+	starts := make([]int64, 0, len(a.charges))
+	steps := make([]step, 0, 2*len(a.charges))
 	for i := range a.charges {
 		c := &a.charges[i]
 		if c.asks || !c.judged {
@@ -62,7 +62,10 @@ func (a *account) arrivals(b *bucketBound) []excess {
 	starts = slices.Compact(starts)
 	// At one instant, refunds first: they may have come first.
 	slices.SortFunc(steps, func(x, y step) int {
-		return cmp.Or(cmp.Compare(x.at, y.at), -compareBool(x.refund, y.refund), cmp.Compare(x.item, y.item))
+		if x.at != y.at {
+			return cmp.Compare(x.at, y.at)
+		}
+		return cmp.Or(-compareBool(x.refund, y.refund), cmp.Compare(x.item, y.item))
 	})
 	tree := newPeaks(starts, b.scale.refilled)
 	upTo := func(t int64) int { // starts at or before t

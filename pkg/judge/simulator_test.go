@@ -315,8 +315,13 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 	charged := used
 	end := r.Finished + s.hops() // when the limiter knows
 	r.Ended = end + s.hops()
+	over := end // and the slot is free, which is not before the body has ended
+	if !s.usageLast && s.rng.IntN(4) == 0 {
+		end = r.UsageAt + s.hops() // it has seen the usage, and does not wait for the end
+	}
 	if s.rng.Float64() < s.trouble {
 		charged, end = s.goWrong(r, cost, used, end)
+		over = end
 	}
 	if s.unknownOutcomes && r.Outcome != OutcomeUsage {
 		charged = s.anything(r, cost, used)
@@ -326,11 +331,7 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 		settled += s.rng.Int64N(s.delay)
 	}
 	taken := day(now)
-	if r.Outcome != OutcomeTimeout || r.Finished != 0 {
-		push(min(settled, noon+1_000_000*sec), func(int64) { k.inFlight-- })
-	} else {
-		push(settled, func(int64) { k.inFlight-- })
-	}
+	push(max(settled, over), func(int64) { k.inFlight-- })
 	push(settled+s.fault.late, func(now int64) { s.settle(k, cost, charged, event, taken, now) })
 }
 

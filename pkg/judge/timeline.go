@@ -45,7 +45,10 @@ func marksOf(charges []charge) []mark {
 
 func sorted(marks []mark) []mark {
 	slices.SortFunc(marks, func(a, b mark) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.item, b.item), cmp.Compare(a.edge, b.edge))
+		if a.at != b.at { // nearly always
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Or(cmp.Compare(a.item, b.item), cmp.Compare(a.edge, b.edge))
 	})
 	return marks
 }

@@ -33,6 +33,33 @@ func sent(at, e int64, d Decision) Request {
 	return r
 }
 
+// indebted overshoots by far at noon, and then asks once more.
+func indebted(floor DebtFloor, d Decision, at, e int64) *History {
+	h := newHistory(minute())
+	h.Header.Target.DebtFloor = floor
+	first := sent(0, 1000, Admitted)
+	first.Usage = &Usage{In: 50_000}
+	next := sent(at, e, d)
+	if d == Rejected {
+		next.Retry.Seconds = new(int64(1))
+	}
+	h.Requests = []Request{first, next}
+	return h
+}
+
+// halfKnown begins with a request that holds anything up to the burst, is settled
+// at 80 s and costs used; the others follow.
+func halfKnown(used int64, others ...Request) *History {
+	h := newHistory(minute())
+	h.Header.Target.Claims = Claims{}
+	first := sent(0, 0, Admitted)
+	first.Holds[0].Reserved = Between(0, 6000)
+	first.Usage = &Usage{In: used}
+	first.UsageAt, first.Finished, first.Ended = noon+80*sec, noon+80*sec, noon+80*sec
+	h.Requests = append([]Request{first}, others...)
+	return h
+}
+
 // findingCase is a history with one thing to be found in it.
 type findingCase struct {
 	name   string
@@ -195,6 +222,31 @@ var findingCases = []findingCase{
 		h.Requests = []Request{sent(0, 1000, Admitted)}
 		h.Ledger = []LedgerEntry{{At: noon + sec, Limit: "tpm", Key: "k", Reserved: 1000, Outstanding: 1000}}
 		return h
+	}},
+	{"a debt beyond the floor is written off", "", 0, func() *History {
+		return indebted(DebtFloorBurst, Admitted, 70*sec, 500)
+	}},
+	{"it may be, where nobody says", "", 0, func() *History {
+		return indebted(DebtFloorUnknown, Admitted, 70*sec, 500)
+	}},
+	{"it is not, where there is no floor", OverAdmission, 37_500, func() *History {
+		return indebted(DebtFloorNone, Admitted, 70*sec, 500)
+	}},
+	{"the debt is repaid to the floor", WrongfulRejection, 1, func() *History {
+		return indebted(DebtFloorBurst, Rejected, 121*sec, 6000)
+	}},
+	{"a debt that nobody wrote off may last", "", 0, func() *History {
+		return indebted(DebtFloorUnknown, Rejected, 121*sec, 6000)
+	}},
+	{"a reservation that may have been larger comes back", "", 0, func() *History {
+		// In truth it held 6000, was refilled meanwhile, and gives all of it back.
+		return halfKnown(0, sent(70*sec, 6000, Admitted), sent(80*sec+ms, 6000, Admitted))
+	}},
+	{"a reservation that may have been smaller gives nothing back", "", 0, func() *History {
+		return halfKnown(0, sent(70*sec, 6000, Admitted), sent(80*sec+ms, 6000, Rejected))
+	}},
+	{"a settlement may be a debit", "", 0, func() *History {
+		return halfKnown(500, sent(80*sec+ms, 6000, Rejected))
 	}},
 	{"a ceiling per request", OverAdmission, 1, func() *History {
 		h := newHistory(minute())
