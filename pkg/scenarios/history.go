@@ -193,7 +193,11 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
 			r.Outcome = judge.OutcomeLeftEarly
 		}
-	case r.Usage != nil && e.Sent.UsageNS != 0:
+	case r.Usage != nil && misshapen(e) && (e.Stream || s.usage != nil):
+		r.Outcome = judge.OutcomeUnknown // one reader finds the usage in it, another does not
+	case r.Usage != nil && misshapen(e):
+		r.Usage, r.Outcome = nil, judge.OutcomeNoUsage
+	case r.Usage != nil:
 		r.Outcome = judge.OutcomeUsage
 	case !whole && e.Sent.Status == 0:
 		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
@@ -204,6 +208,12 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	default:
 		r.Outcome = byStatus(e.Sent.Status, whole)
 	}
+}
+
+// misshapen tells whether the mock was told to write an answer that is wrong, so
+// that a usage in it need not be readable.
+func misshapen(e *mockllm.Entry) bool {
+	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
 }
 
 func byStatus(status int, whole bool) judge.Outcome {
@@ -302,7 +312,8 @@ func (w *world) judge(ctx context.Context) {
 		if err != nil {
 			w.note("the ledger at the end: " + err.Error())
 		}
-		entries = ledgerEntries(accounts, w.limits())
+		history := w.history(nil)
+		entries = ledgerEntries(accounts, history)
 	}
 	w.result.History = w.history(entries)
 	w.fillRequests(w.result.History)
@@ -310,47 +321,6 @@ func (w *world) judge(ctx context.Context) {
 		return
 	}
 	w.result.Judged = judge.Judge(w.result.History)
-}
-
-// ledgerEntries gives the judge those accounts of the ledger whose limit it knows.
-func ledgerEntries(accounts []ledgerAccount, limits []judge.Limit) []judge.LedgerEntry {
-	var entries []judge.LedgerEntry
-	at := time.Now().UnixNano()
-	for i := range accounts {
-		a := &accounts[i]
-		id := a.limitID(limits)
-		if id == "" || !a.countsTokens() {
-			continue
-		}
-		if len(a.Windows) == 0 {
-			entries = append(entries, judge.LedgerEntry{
-				At: at, Limit: id, Key: a.Key, Reserved: a.Reserved, Actual: a.Actual, Refunded: a.Refunded,
-				Debited: a.Debited, WrittenOff: a.WrittenOff, Outstanding: a.Outstanding,
-			})
-		}
-		for _, window := range a.Windows {
-			entries = append(entries, judge.LedgerEntry{
-				At: at, Limit: id, Key: a.Key, Window: window.Start.UnixNano(), Reserved: window.Reserved,
-				Actual: window.Actual, Refunded: window.Refunded, Debited: window.Debited,
-				WrittenOff: window.WrittenOff, Outstanding: window.Outstanding,
-			})
-		}
-	}
-	return entries
-}
-
-// limitID finds the limit that an account belongs to: policy/rule, with /day for
-// the daily window of a token rule.
-func (a *ledgerAccount) limitID(limits []judge.Limit) string {
-	daily := a.Window == "tpd" || a.Window == "day"
-	for _, limit := range slices.Backward(limits) { // the newest of a rule that was reloaded
-		id := limit.Rule
-		rule := strings.TrimSuffix(id, "/day")
-		if (rule != id) == daily && (rule == a.Rule || strings.HasSuffix(rule, "/"+a.Rule) && (a.Policy == "" || rule == a.Policy+"/"+a.Rule)) {
-			return limit.ID
-		}
-	}
-	return ""
 }
 
 // fillRequests writes the requests of the result.

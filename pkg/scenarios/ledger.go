@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
@@ -152,4 +154,112 @@ func accountOf(accounts []ledgerAccount, rule, window string) (*suite.Ledger, er
 		return nil, fmt.Errorf("the ledger has no account (%q, %q); it has %s", rule, window, strings.Join(names, ", "))
 	}
 	return sum, nil
+}
+
+// ledgerEntries gives the judge those accounts of the ledger whose limit and key it
+// knows from the requests.
+func ledgerEntries(accounts []ledgerAccount, h *judge.History) []judge.LedgerEntry {
+	keys := shownKeys(h)
+	var entries []judge.LedgerEntry
+	at := time.Now().UnixNano()
+	for i := range accounts {
+		a := &accounts[i]
+		id := a.limitID(h.Header.Limits)
+		if id == "" || !a.countsTokens() {
+			continue
+		}
+		if key, known := keys[a.Key]; known {
+			a.Key = key
+		}
+		whole, all := a.whole(h)
+		if all {
+			a = &whole
+			entries = append(entries, judge.LedgerEntry{
+				At: at, Limit: id, Key: a.Key, Reserved: a.Reserved, Actual: a.Actual, Refunded: a.Refunded,
+				Debited: a.Debited, WrittenOff: a.WrittenOff, Outstanding: a.Outstanding,
+			})
+		}
+		for _, window := range a.Windows {
+			entries = append(entries, judge.LedgerEntry{
+				At: at, Limit: id, Key: a.Key, Window: window.Start.UnixNano(), Reserved: window.Reserved,
+				Actual: window.Actual, Refunded: window.Refunded, Debited: window.Debited,
+				WrittenOff: window.WrittenOff, Outstanding: window.Outstanding,
+			})
+		}
+	}
+	return entries
+}
+
+// whole is the account summed over its windows, and whether that is all there ever
+// was: a target may forget a window that has long passed.
+func (a *ledgerAccount) whole(h *judge.History) (sum ledgerAccount, all bool) {
+	sum = *a
+	if len(a.Windows) == 0 {
+		return sum, true
+	}
+	sum.Reserved, sum.Actual, sum.Refunded, sum.Debited, sum.WrittenOff, sum.Outstanding = 0, 0, 0, 0, 0, 0
+	for _, window := range a.Windows {
+		sum.Reserved += window.Reserved
+		sum.Actual += window.Actual
+		sum.Refunded += window.Refunded
+		sum.Debited += window.Debited
+		sum.WrittenOff += window.WrittenOff
+		sum.Outstanding += window.Outstanding
+	}
+	return sum, time.Duration(h.Header.End-h.Header.Start) < 24*time.Hour
+}
+
+// limitID finds the limit that an account belongs to, whatever the reload: policy/rule, with /day for
+// the daily window of a token rule.
+func (a *ledgerAccount) limitID(limits []judge.Limit) string {
+	daily := a.Window == "tpd" || a.Window == "day"
+	for _, limit := range limits {
+		id := limit.Rule
+		rule := strings.TrimSuffix(id, "/day")
+		if (rule != id) == daily && (rule == a.Rule || strings.HasSuffix(rule, "/"+a.Rule) && (a.Policy == "" || rule == a.Policy+"/"+a.Rule)) {
+			return limit.Rule
+		}
+	}
+	return ""
+}
+
+// shownKeys maps a key as a ledger shows it to the key of the judge's accounts,
+// which is a tuple of length-prefixed values. A ledger joins the values by commas
+// and hides credentials and long ones behind a hash; which of them, it does not say.
+func shownKeys(h *judge.History) map[string]string {
+	shown := map[string]string{}
+	for i := range h.Requests {
+		for _, hold := range h.Requests[i].Holds {
+			values, ok := tuple(hold.Key)
+			if !ok || len(values) > 4 {
+				continue
+			}
+			for hidden := range 1 << len(values) {
+				parts := make([]string, len(values))
+				for j, value := range values {
+					parts[j] = keyEscapes.Replace(value)
+					if hidden&(1<<j) != 0 {
+						parts[j] = "sha256:" + digestOf([]byte(value))[:12]
+					}
+				}
+				shown[strings.Join(parts, ",")] = hold.Key
+			}
+		}
+	}
+	return shown
+}
+
+var keyEscapes = strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+
+// tuple reads "3:abc1:x" as abc and x.
+func tuple(key string) (values []string, ok bool) {
+	for key != "" {
+		length, rest, found := strings.Cut(key, ":")
+		n, err := strconv.Atoi(length)
+		if !found || err != nil || n < 0 || n > len(rest) {
+			return nil, false
+		}
+		values, key = append(values, rest[:n]), rest[n:]
+	}
+	return values, true
 }
