@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -291,20 +291,18 @@ func (s *selection) variables() (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := yaml.Unmarshal(text, &vars); err != nil {
-			return nil, failWith(exitInvalid, "variables %s: %w", s.varFile, err)
+		file, problems := suite.ReadVars(s.varFile, text)
+		if problems.Err() != nil {
+			return nil, failWith(exitInvalid, "%s", problems.Errors().String())
 		}
+		maps.Copy(vars, file)
 	}
-	for _, kv := range s.vars {
-		name, value, ok := strings.Cut(kv, "=")
-		if !ok || name == "" {
-			return nil, failWith(exitUsage, "--var %q is not name=value", kv)
+	for _, text := range s.vars {
+		name, value, err := suite.ParseVar(text)
+		if err != nil {
+			return nil, failWith(exitUsage, "--var: %w", err)
 		}
-		var v any // a scalar as YAML reads it: 5 is a number, "5" is text
-		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
-			v = value
-		}
-		vars[name] = v
+		vars[name] = value
 	}
 	return vars, nil
 }
