@@ -248,6 +248,16 @@ var findingCases = []findingCase{
 	{"a settlement may be a debit", "", 0, func() *History {
 		return halfKnown(500, sent(80*sec+ms, 6000, Rejected))
 	}},
+	{"what comes back inside a period may be spent in it", "", 0, func() *History {
+		l := minute()
+		l.Window = WindowUnknown // in truth a bucket
+		h := newHistory(l)
+		first := sent(0, 6000, Admitted)
+		first.Usage = &Usage{}
+		first.UsageAt, first.Finished, first.Ended = noon+100*sec, noon+100*sec, noon+100*sec
+		h.Requests = []Request{first, sent(60*sec, 6000, Admitted), sent(100*sec+ms, 6000, Admitted), sent(119*sec, 1890, Admitted)}
+		return h
+	}},
 	{"a ceiling per request", OverAdmission, 1, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
