@@ -107,14 +107,16 @@ func lessLeft(a, b *limiter.HoldState) bool {
 // draft-ietf-httpapi-ratelimit-headers-11. The draft is not a standard yet, and its registry has no unit "tokens": we say so
 // all the same, since saying nothing would mean requests.
 func draftHeaders(h http.Header, r *reservation) {
-	var policy, state []byte
+	policy, state := make([]byte, 0, 64*len(r.decision.Holds)), make([]byte, 0, 48*len(r.decision.Holds))
 	for i := range r.decision.Holds {
 		limit, hold := r.set.Holds[i].Account.Limit, &r.decision.Holds[i]
-		name := quoted(r.set.Bound[i].Rule.Name + "/" + r.set.Bound[i].Window)
 		if i > 0 {
 			policy, state = append(policy, ", "...), append(state, ", "...)
 		}
-		policy = append(append(policy, name...), ";q="...)
+		start := len(policy)
+		policy = appendQuoted(policy, r.set.Bound[i].Rule.Name, "/", r.set.Bound[i].Window)
+		name := policy[start:]
+		policy = append(policy, ";q="...)
 		policy = strconv.AppendInt(policy, hold.Limit, 10)
 		policy = append(append(append(policy, `;qu="`...), unit(r, i)...), '"')
 		if w := window(limit); w > 0 {
@@ -130,20 +132,22 @@ func draftHeaders(h http.Header, r *reservation) {
 	h["Ratelimit"] = []string{string(state)}
 }
 
-// quoted is a string of the structured field syntax: printable ASCII, with quotes and backslashes escaped.
-func quoted(s string) string {
-	b := []byte{'"'}
-	for _, c := range []byte(s) {
-		switch {
-		case c < 0x20 || c > 0x7e:
-			b = append(b, '?')
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		default:
-			b = append(b, c)
+// appendQuoted appends a string of the structured field syntax: printable ASCII, with quotes and backslashes escaped.
+func appendQuoted(b []byte, parts ...string) []byte {
+	b = append(b, '"')
+	for _, part := range parts {
+		for i := range len(part) {
+			switch c := part[i]; {
+			case c < 0x20 || c > 0x7e:
+				b = append(b, '?')
+			case c == '"' || c == '\\':
+				b = append(b, '\\', c)
+			default:
+				b = append(b, c)
+			}
 		}
 	}
-	return string(append(b, '"'))
+	return append(b, '"')
 }
 
 // unit is what the account counts, in the words of the draft where it has one.

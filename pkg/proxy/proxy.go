@@ -51,7 +51,7 @@ func New(cfg Config) (*Proxy, error) {
 	p.engine.bundle.Store(cfg.Bundle)
 	p.forced, p.force = context.WithCancelCause(context.Background())
 	p.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
-	p.small.New = func() any { b := make([]byte, 4<<10); return &b }
+	p.small.New = func() any { b := make([]byte, 2<<10); return &b }
 	p.decision = newDecisions(p.engine)
 	p.handler = cfg.Middleware(http.HandlerFunc(p.serve))
 	return p, nil

@@ -47,6 +47,9 @@ func NewTransport(o TransportOptions) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: orDefault(o.MaxHeaderBytes, 256<<10),
+		// Two buffers for each stream that is open, however long it says nothing. Bodies pass them by.
+		WriteBufferSize: 2 << 10,
+		ReadBufferSize:  2 << 10,
 	}
 }
 
