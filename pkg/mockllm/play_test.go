@@ -303,3 +303,18 @@ func TestKeepAliveAfterAnAnswer(t *testing.T) {
 		}
 	})
 }
+
+// Cutting an event into writes does not change when it comes: only its first piece waits.
+func TestSplitKeepsTheTiming(t *testing.T) {
+	t.Parallel()
+	for _, split := range []string{"event", "1byte", "n:7", "random", "at:usage"} {
+		p := Plan{SSE: SSE{Split: split}, Timing: Timing{ITL: Every(100 * time.Millisecond)}, Content: Content{Chunks: Count(8)}}
+		inBubble(t, Options{Plan: p}, func(b *bench) {
+			begun := time.Now()
+			if _, _, err := b.post(chatPath, streamBody, "id=s"); err != nil {
+				t.Fatal(err)
+			}
+			near(t, split+": usage", b.last("s").Sent.Usage.Sub(begun), 800*time.Millisecond)
+		})
+	}
+}
