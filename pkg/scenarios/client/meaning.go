@@ -40,8 +40,8 @@ func carriesContent(data string) bool {
 // Usage is a count of tokens as the client was told.
 type Usage struct{ In, Out, Total int64 }
 
-// usageForms are the shapes in which the dialects tell usage. The first whose
-// object is there counts.
+// usageForms are the shapes in which the dialects tell usage. The first that has
+// one of the fields for in or out counts; a bare total counts if none has.
 var usageForms = []struct {
 	object         string
 	in, out, total []string // fields that add up
@@ -80,12 +80,14 @@ func readUsage(text string) (u Usage, ok bool) {
 		in, hasIn := sum(object, form.in)
 		out, hasOut := sum(object, form.out)
 		total, hasTotal := sum(object, form.total)
-		if !hasIn && !hasOut && !hasTotal {
-			continue
+		if hasIn || hasOut {
+			return Usage{In: in, Out: out, Total: max(total, in+out)}, true
 		}
-		return Usage{In: in, Out: out, Total: max(total, in+out)}, true
+		if hasTotal && !ok {
+			u, ok = Usage{Total: total}, true
+		}
 	}
-	return Usage{}, false
+	return u, ok
 }
 
 func sum(object gjson.Result, fields []string) (total int64, found bool) {
