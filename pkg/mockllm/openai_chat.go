@@ -21,7 +21,7 @@ func readStreamOptions(a *ask, body gjson.Result) {
 
 // openAIUsage is inclusive: cached tokens are among the prompt's, reasoning tokens among the completion's.
 func openAIUsage(t Totals) []byte {
-	var b builder
+	b := builder{buf: make([]byte, 0, 320)}
 	b.add(`{"prompt_tokens":`).num(t.In).add(`,"completion_tokens":`).num(t.Out).add(`,"total_tokens":`).num(t.Total)
 	b.add(`,"prompt_tokens_details":{"cached_tokens":`).num(t.Cached).add(`,"audio_tokens":0}`)
 	b.add(`,"completion_tokens_details":{"reasoning_tokens":`).num(t.Reasoning)
@@ -33,7 +33,7 @@ func encodeChat(x *exchange) reply {
 	if x.ask.stream {
 		return encodeChunks(x, chatChunks)
 	}
-	var b builder
+	b := builder{buf: make([]byte, 0, 768+x.ask.choices*(len(x.text)+160))}
 	b.add(`{`)
 	object, full := x.bodyUsage(openAIUsage)
 	early := x.plan.UsageAt == "early"
