@@ -90,6 +90,9 @@ func (s seat) patience() (wait Span, possible bool) {
 // instant of the decision lies in an interval, so a wait counted from its start
 // may be longer by the interval's length, and never shorter.
 func (c *court) judgeRetry(r *Request, seats []seat) {
+	if c.excused(r) {
+		return // whatever rejected it keeps no account here
+	}
 	if permanence(r) == Yes {
 		if r.Retry != nil {
 			c.find(retryFinding(RetryImpossible, r, 0, 0, r.ID+" is told to wait, but no wait can ever admit it"))
@@ -97,7 +100,7 @@ func (c *court) judgeRetry(r *Request, seats []seat) {
 		return
 	}
 	var wait Span
-	named, open := false, c.excused(r) || permanence(r) == Maybe || len(seats) == 0
+	named, open := false, permanence(r) == Maybe || len(seats) == 0
 	for _, s := range seats {
 		if s.account.limit.Dimension == Concurrency && !s.verdictFits() {
 			open = true // one second by convention; nothing to compute

@@ -54,7 +54,7 @@ func randomSimulation(seed uint64) *simulation {
 func TestRightLimiterIsNeverFound(t *testing.T) {
 	t.Parallel()
 	var admitted, rejected, undecidable int
-	for seed := range histories(1500) {
+	for seed := range histories(1000) {
 		s := randomSimulation(uint64(seed))
 		r := Judge(s.history())
 		if r.Failed() {
@@ -126,7 +126,7 @@ func weaken(rng *rand.Rand, s *simulation, h *History) {
 func TestRightLimiterOfWhichLittleIsKnown(t *testing.T) {
 	t.Parallel()
 	var all Totals
-	for seed := range histories(800) {
+	for seed := range histories(400) {
 		s := randomSimulation(uint64(seed) + 1_000_000)
 		rng := rand.New(rand.NewPCG(uint64(seed), 23))
 		if s.noFloor = rng.IntN(3) == 0; !s.retro {
@@ -206,7 +206,7 @@ var faults = []struct {
 // And it must see every arithmetic fault, whatever the uncertainty.
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
-	const runs = 12
+	const runs = 8
 	found, all := 0, 0
 	for _, f := range faults {
 		for _, hop := range []int64{0, ms / 2, 5 * ms} {
@@ -242,7 +242,7 @@ func amountsFailed(r *Report) bool {
 func TestSaturatedLoadOfRightLimiter(t *testing.T) {
 	t.Parallel()
 	for _, hop := range []int64{0, ms / 2, 5 * ms} {
-		for seed := range uint64(20) {
+		for seed := range uint64(10) {
 			s := saturated(seed, hop)
 			if seed%2 == 0 {
 				s.clump, s.idle = 8, 3*sec
