@@ -238,7 +238,7 @@ func (d *decided) settle(ctx context.Context, e *engine, id limiter.ID, end *end
 	if err := errors.Join(enforced.err, shadow.err); err != nil {
 		return Settled{}, err
 	}
-	out := Settled{ID: id.String(), Actual: enforced.actual}
+	out := Settled{ID: id.String(), Actual: enforced.actual, Duplicate: enforced.duplicate}
 	if i := d.admission.enforced.largest(); i >= 0 && i < len(enforced.holds) {
 		out.Reserved = d.admission.enforced.set.Holds[i].Cost
 		out.Refunded, out.Debited = enforced.holds[i].Refunded, enforced.holds[i].Debited

@@ -256,9 +256,10 @@ func (e *engine) settle(ctx context.Context, a *admission, end *ending) (enforce
 
 // settled is what became of one reservation.
 type settled struct {
-	actual int64 // of the largest token hold
-	holds  []limiter.HoldSettlement
-	err    error
+	actual    int64 // of the largest token hold
+	holds     []limiter.HoldSettlement
+	duplicate bool // it had been settled before, by its lease
+	err       error
 }
 
 func (e *engine) settleOne(ctx context.Context, now time.Time, a *admission, r *reservation, end *ending) settled {
@@ -274,18 +275,16 @@ func (e *engine) settleOne(ctx context.Context, now time.Time, a *admission, r *
 	for i := range bill.Actual {
 		bill.Actual[i] = end.charge(&r.set.Bound[i], r.set.Holds[i])
 	}
-	var done settled
-	if i := r.largest(); i >= 0 {
-		done.actual = bill.Actual[i]
-	}
 	result, err := e.cfg.Settle(ctx, e.cfg.Store, now, &bill)
 	if err != nil {
-		done.err = fmt.Errorf("settling reservation %s: %w", r.id, err)
 		e.metrics.settleFailed()
-		return done
+		return settled{err: fmt.Errorf("settling reservation %s: %w", r.id, err)}
 	}
-	done.holds = result.Holds()
 	e.metrics.settled(r, &bill, &result)
+	done := settled{holds: result.Holds(), duplicate: result.Duplicate}
+	if i := r.largest(); i >= 0 && i < len(done.holds) {
+		done.actual = r.set.Holds[i].Cost - done.holds[i].Refunded + done.holds[i].Debited
+	}
 	return done
 }
 

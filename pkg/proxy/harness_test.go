@@ -346,3 +346,12 @@ func bomb(tb testing.TB) string {
 func contextFor(s *system, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.t.Context(), d)
 }
+
+func mustURL(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

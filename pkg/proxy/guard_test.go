@@ -1,0 +1,184 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/limiter"
+	"github.com/llmlimit/llmlimit/pkg/proxy"
+)
+
+// TestStages: a budget warns, throttles and rejects as its stages say.
+func TestStages(t *testing.T) {
+	const staged = `
+- name: hourly
+  limit_keys: ["header:x-tenant"]
+  algorithm: cost_based
+  algorithm_config:
+    budget: 4
+    period: 1h
+    cost_key: fixed
+    fixed_cost: 1
+    staged_actions:
+      - { threshold_percent: 50, action: warn }
+      - { threshold_percent: 75, action: throttle, delay_ms: 1500 }
+      - { threshold_percent: 100, action: reject }
+`
+	inSystem(t, staged, nil, func(s *system) {
+		for i, want := range []struct {
+			status  int
+			warning string
+			took    time.Duration
+		}{
+			{200, "", 0},
+			{200, "hourly: the budget is nearly spent", 0},
+			{200, "hourly: throttled", 1500 * time.Millisecond},
+			{200, "hourly: throttled", 1500 * time.Millisecond},
+			{429, "", 0},
+		} {
+			began := time.Now()
+			got := s.post(chatPath, chatBody, nil)
+			if took := time.Since(began).Truncate(time.Millisecond); got.StatusCode != want.status || took != want.took {
+				t.Errorf("request %d: status %d after %v, expected %d after %v", i+1, got.StatusCode, took, want.status, want.took)
+			}
+			fields(t, got.Header, map[string]string{"x-llmlimit-warning": want.warning})
+		}
+		if r := s.last(); r.Reason != "budget_exceeded" {
+			t.Errorf("reason %q, expected budget_exceeded", r.Reason)
+		}
+	})
+}
+
+// TestThrottledClientLeaves: nothing was sent, so nothing is charged.
+func TestThrottledClientLeaves(t *testing.T) {
+	const throttled = tpmRules + `
+- name: hourly
+  limit_keys: ["header:x-tenant"]
+  algorithm: cost_based
+  algorithm_config:
+    budget: 1000
+    period: 1h
+    cost_key: fixed
+    fixed_cost: 10
+    staged_actions:
+      - { threshold_percent: 1, action: throttle, delay_ms: 60000 }
+      - { threshold_percent: 100, action: reject }
+`
+	inSystem(t, throttled, nil, func(s *system) {
+		ctx, leave := context.WithTimeout(s.t.Context(), time.Second)
+		defer leave()
+		if resp, err := s.client.Do(s.request(ctx, chatPath, chatBody, nil)); err == nil {
+			_ = resp.Body.Close()
+			t.Fatal("answered in spite of the delay")
+		}
+		if r := s.last(); r.Outcome != proxy.OutcomeUnreachable || r.Actual != 0 || len(s.mock.Journal().Entries()) != 0 {
+			t.Errorf("%s, charged %d, %d requests upstream; expected unreachable, 0 and none", r.Outcome, r.Actual, len(s.mock.Journal().Entries()))
+		}
+	})
+}
+
+// TestKillSwitch rejects before any account is touched.
+func TestKillSwitch(t *testing.T) {
+	const killed = `
+bundle_version: 1
+policies: []
+kill_switches:
+  - { scope_key: "header:x-tenant", scope_value: t, reason: "abuse" }
+`
+	inSystem(t, tpmRules, func(c *proxy.Config) { c.Bundle = parse(t, killed) }, func(s *system) {
+		got := s.post(chatPath, chatBody, nil)
+		if got.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(got.body), "abuse") {
+			t.Errorf("status %d: %s", got.StatusCode, got.body)
+		}
+		fields(t, got.Header, map[string]string{"x-llmlimit-reason": "kill_switch", "retry-after": ""})
+		if got := s.post(chatPath, chatBody, http.Header{"X-Tenant": {"other"}}); got.StatusCode != http.StatusOK {
+			t.Errorf("status %d for somebody else, expected 200", got.StatusCode)
+		}
+	})
+}
+
+// TestUnbound: a request that no rule binds passes untouched, and tells nothing of limits.
+func TestUnbound(t *testing.T) {
+	inSystem(t, tpmRules, func(c *proxy.Config) { c.Bundle = parse(t, "bundle_version: 1\npolicies: []\n") }, func(s *system) {
+		got := s.post(chatPath, streamBody, nil)
+		if e := s.entry(); e.Body != streamBody || e.IncludeUsage {
+			t.Errorf("the mock received %s", e.Body)
+		}
+		s.sameBytes(got.body)
+		fields(t, got.Header, map[string]string{"x-llmlimit-reserved": "", "ratelimit": "", "x-ratelimit-limit-tokens": ""})
+		if r := s.last(); r.Decision != proxy.Allow || r.Rule != "" || r.ID != "" || s.settles != 0 {
+			t.Errorf("record: %+v", r)
+		}
+	})
+}
+
+// TestExpectContinue: the client is told to go on, and a body that is too large is not even asked for.
+func TestExpectContinue(t *testing.T) {
+	inSystem(t, tpmRules, func(c *proxy.Config) { c.MaxRequestBytes = 1000 }, func(s *system) {
+		const head = "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nExpect: 100-continue\r\nConnection: close\r\n"
+		if got := s.raw(head + "Content-Length: 1001\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 413") {
+			t.Errorf("answered %.40q, expected 413 at once", got)
+		}
+		conn, err := s.net.DialContext(s.t.Context(), "tcp", "proxy:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, head+"Content-Length: "+"82"+"\r\n\r\n")
+		r := bufio.NewReader(conn)
+		if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") {
+			t.Fatalf("%q, %v, expected 100", line, err)
+		}
+		_, _ = io.WriteString(conn, (chatBody + strings.Repeat(" ", 82))[:82])
+		rest, _ := io.ReadAll(r)
+		if !strings.Contains(string(rest), "HTTP/1.1 200") {
+			t.Errorf("answered %.60q, expected 200", rest)
+		}
+		if e := s.entry(); e.Header.Get("Expect") != "" {
+			t.Error("the expectation was passed on")
+		}
+	})
+}
+
+// failingStore is a store that cannot be reached.
+type failingStore struct{ limiter.Store }
+
+func (failingStore) Reserve(time.Time, *limiter.Request) (limiter.Decision, error) {
+	return limiter.Decision{}, errors.New("no route to the store")
+}
+
+func TestStoreFails(t *testing.T) {
+	for answer, want := range map[proxy.StoreError]int{proxy.StoreErrorClosed: 503, proxy.StoreErrorOpen: 200} {
+		inSystem(t, tpmRules, func(c *proxy.Config) { c.Store, c.OnStoreError = failingStore{c.Store}, answer }, func(s *system) {
+			got := s.post(chatPath, chatBody, nil)
+			if got.StatusCode != want {
+				t.Errorf("%s: status %d, expected %d", answer, got.StatusCode, want)
+			}
+			if want == http.StatusServiceUnavailable {
+				fields(t, got.Header, map[string]string{"retry-after": "1", "x-llmlimit-reason": "store_unavailable"})
+			}
+		})
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	good := bundle(t, tpmRules)
+	for name, c := range map[string]proxy.Config{
+		"no backend":   {Bundle: good},
+		"no scheme":    {Bundle: good, Backend: mustURL(t, "//host")},
+		"no host":      {Bundle: good, Backend: mustURL(t, "http:///x")},
+		"no bundle":    {Backend: mustURL(t, "http://host")},
+		"store answer": {Bundle: good, Backend: mustURL(t, "http://host"), OnStoreError: "maybe"},
+		"status":       {Bundle: good, Backend: mustURL(t, "http://host"), PermanentStatus: 418},
+	} {
+		if _, err := proxy.New(c); err == nil || !strings.HasPrefix(err.Error(), "proxy: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
