@@ -340,6 +340,93 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// loads are seen through their own totals: what was offered, what became of it.
+const loads = head + `
+  - id: open
+    steps:
+      - load:
+          arrivals: constant
+          stages: [ { for: 2s, rate: 10/s, warmup: true }, { for: 10s, rate: 20/s } ]
+          max-in-flight: 4
+          cancel: { share: 20%, after: 10ms }
+          mix: [ { share: 30%, plan: { usage: 10/900 } } ]
+          request: { headers: { x-tenant: "t${i}" }, plan: { timing: { ttft: 250ms } } }
+        id: wave
+        invariants: [ never-over-admit, refund-leak: 0, outstanding-drains: { within: 1s }, no-wrongful-reject: { slack: 0 } ]
+        check:
+          - load.count + load.dropped == 200   # the warm-up does not count
+          - load.dropped > 0
+          - load.max_in_flight == 4
+          - load.cancelled > 10
+          - load.goodput + load.cancelled == load.count
+          - load.admitted_tokens > 50 * load.admitted
+          - load.planned_rate >= 20
+          - load.service.p50 >= 250ms
+          - load.service.p99 < 251ms
+          - load.sender_lag.max == 0s
+      - check: [ steps.wave.load.rejected == 0 ]
+
+  - id: closed
+    steps:
+      - load:
+          model: closed
+          concurrency: 4
+          requests: 12
+          request: { json: { max_tokens: 800, stream: true }, plan: { usage: 10/790, timing: { itl: 100ms }, content: { chunks: 5 } } }
+        check:
+          - load.count == 12
+          - load.admitted == 2   # 2000 hold two of 806; what is rejected comes again at once
+          - load.rejected == 10
+          - load.statuses["4xx"] == 10
+          - load.max_in_flight == 3   # the others are told no at once
+          - load.duration > 4ms
+          - load.gap.p50 >= 100ms
+`
+
+func TestLoads(t *testing.T) {
+	for _, s := range run(t, loads).Suites[0].Scenarios {
+		if s.Outcome != scenarios.Pass {
+			s.Requests = nil
+			t.Error(dump(s))
+		}
+	}
+}
+
+func TestLoadStoppedByItsGuard(t *testing.T) {
+	s := only(t, run(t, head+`
+  - id: a
+    steps:
+      - load:
+          stages: [ { for: 10m, rate: 10/s } ]
+          request: {}
+        abort-if:
+          - load.statuses["4xx"] > 5
+`))
+	if s.Outcome != scenarios.Error || !strings.Contains(s.Aborted, "4xx") || s.Elapsed.Seconds() > 10 {
+		t.Errorf("%s after %v (%s)", s.Outcome, s.Elapsed, s.Reason)
+	}
+}
+
+// A leak is one also under load, where no single request shows it.
+func TestInvariantsSeeALeak(t *testing.T) {
+	s := only(t, run(t, head+`
+  - id: a
+    steps:
+      - load:
+          arrivals: constant
+          stages: [ { for: 5s, rate: 2/s } ]
+          request: { headers: { x-tenant: "t${i}" } }
+        invariants: [ refund-leak: 0, outstanding-drains: { within: 1s } ]
+`, func(o *scenarios.Options) { o.Faults = []string{"no-refund"} }))
+	failed := map[string]bool{}
+	for _, c := range s.Steps[0].Checks {
+		failed[c.Text] = c.Outcome == scenarios.Fail
+	}
+	if !failed["refund-leak"] || !failed["outstanding-drains"] {
+		t.Errorf("the leak was not seen: %v (%s)", failed, s.Reason)
+	}
+}
+
 // The same seed gives the same run, instants included.
 func TestSameSeedSameRun(t *testing.T) {
 	once := func() string {

@@ -66,6 +66,7 @@ func TestUpload(t *testing.T) {
 					}
 				}
 			}, func(t *testing.T, c *client.Client) {
+				t.Helper()
 				r := post("abcdefghij")
 				r.Chunked, r.ChunkSizes, r.Pace = chunked, []int{1, 4}, time.Second
 				begun = time.Now()
@@ -119,6 +120,7 @@ func TestLeave(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			gone := make(chan time.Duration, 1)
 			serve(t, ticker(gone), func(t *testing.T, c *client.Client) {
+				t.Helper()
 				r := post("{}")
 				r.Leave = tc.leave
 				x := c.Do(t.Context(), r)
@@ -190,6 +192,7 @@ func TestOutcomes(t *testing.T) {
 				requests++
 				handler(w, r)
 			}, func(t *testing.T, c *client.Client) {
+				t.Helper()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				r := post("{}")
@@ -229,6 +232,7 @@ func TestEncodings(t *testing.T) {
 				w.Header().Set("Content-Encoding", name)
 				w.Write(packed.Bytes())
 			}, func(t *testing.T, c *client.Client) {
+				t.Helper()
 				x := c.Do(t.Context(), post("{}"))
 				if !bytes.Equal(x.Raw, packed.Bytes()) {
 					t.Error("the bytes on the wire were not kept")
@@ -246,6 +250,7 @@ func TestUnknownEncodingIsKept(t *testing.T) {
 		w.Header().Set("Content-Encoding", "rot13")
 		fmt.Fprint(w, "uryyb")
 	}, func(t *testing.T, c *client.Client) {
+		t.Helper()
 		x := c.Do(t.Context(), post("{}"))
 		if x.Outcome != client.Complete || string(x.Raw) != "uryyb" || x.DecodeErr == nil {
 			t.Errorf("%s with %q, %v", x.Outcome, x.Raw, x.DecodeErr)
@@ -280,6 +285,7 @@ func TestUsage(t *testing.T) {
 				}
 				fmt.Fprint(w, tc.body)
 			}, func(t *testing.T, c *client.Client) {
+				t.Helper()
 				got := "none"
 				if u := c.Do(t.Context(), post("{}")).Usage(); u != nil {
 					got = fmt.Sprintf("%d/%d/%d", u.In, u.Out, u.Total)
