@@ -20,6 +20,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -148,7 +149,13 @@ func (c *Client) Do(ctx context.Context, r Request) *Exchange {
 	x := &Exchange{Request: r}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	req, err := newRequest(ctx, x)
+	// The transport tells of the first byte from a goroutine of its own, perhaps
+	// after it has given up on the request.
+	var begun atomic.Pointer[time.Time]
+	req, err := newRequest(ctx, &r, func() {
+		now := time.Now()
+		begun.Store(&now)
+	})
 	if err != nil {
 		x.Outcome, x.Err = Failed, err
 		return x
@@ -163,6 +170,9 @@ func (c *Client) Do(ctx context.Context, r Request) *Exchange {
 		defer timer.Stop()
 	}
 	resp, err := transport.RoundTrip(req)
+	if at := begun.Load(); at != nil {
+		x.Headers = *at
+	}
 	if err != nil {
 		x.end(ctx, err)
 		return x
@@ -182,9 +192,8 @@ func (c *Client) Do(ctx context.Context, r Request) *Exchange {
 	return x
 }
 
-func newRequest(ctx context.Context, x *Exchange) (*http.Request, error) {
-	r := &x.Request
-	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { x.Headers = time.Now() }}
+func newRequest(ctx context.Context, r *Request, firstByte func()) (*http.Request, error) {
+	trace := &httptrace.ClientTrace{GotFirstResponseByte: firstByte}
 	var body io.Reader
 	if len(r.Body) > 0 || r.Chunked {
 		body = r.pieces(ctx)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -187,9 +188,9 @@ func TestOutcomes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			handler := tc.handler
-			requests := 0
+			var requests atomic.Int32
 			serve(t, func(w http.ResponseWriter, r *http.Request) {
-				requests++
+				requests.Add(1)
 				handler(w, r)
 			}, func(t *testing.T, c *client.Client) {
 				t.Helper()
@@ -203,8 +204,8 @@ func TestOutcomes(t *testing.T) {
 				if x.Outcome != tc.want || string(x.Raw) != tc.raw || tc.err != nil && !errors.Is(x.Err, tc.err) {
 					t.Errorf("%s (%v) with %q, want %s (%v) with %q", x.Outcome, x.Err, x.Raw, tc.want, tc.err, tc.raw)
 				}
-				if requests > 1 {
-					t.Errorf("%d requests were sent", requests)
+				if n := requests.Load(); n > 1 {
+					t.Errorf("%d requests were sent", n)
 				}
 				time.Sleep(2 * time.Hour) // lets the slow handler end
 			})
