@@ -39,8 +39,9 @@ type Target struct {
 	// Known outcomes: the target charges each [Outcome] as semantics.md 5 says, so
 	// that the actual cost is a point. Otherwise it is only bounded.
 	KnownOutcomes bool `json:"known_outcomes,omitempty"`
-	// SettleDelay (D, ns) is the longest time between the end of a request and its
-	// settlement. Zero in virtual time.
+	// SettleDelay (D, ns) is the longest time between the end of a request, as client
+	// and mock see it, and its settlement; after a departure it includes the way from
+	// the mock to the target. Zero in virtual time.
 	SettleDelay int64 `json:"settle_delay,omitempty"`
 	// Disconnect says what the target does with the upstream call when the client
 	// leaves, and Drain (ns) for how long it may go on reading.

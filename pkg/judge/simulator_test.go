@@ -162,7 +162,7 @@ func (s *simulation) history() *History {
 	s.levels = map[string]int64{}
 	h := &History{Header: Header{Cell: "sim", Start: s.start, Target: Bundled()}}
 	h.Header.Target.KnownOutcomes = !s.unknownOutcomes
-	h.Header.Target.SettleDelay = s.delay
+	h.Header.Target.SettleDelay = s.delay + s.hop // after a departure the end travels from the mock
 	h.Header.Limits = s.limits()
 	h.Requests = make([]Request, s.requests)
 	keys := make([]*simKey, s.keys)
@@ -316,12 +316,12 @@ func (s *simulation) serve(r *Request, k *simKey, cost int64, event int, now int
 	end := r.Finished + s.hops() // when the limiter knows
 	r.Ended = end + s.hops()
 	over := end // and the slot is free, which is not before the body has ended
-	if !s.usageLast && s.rng.IntN(4) == 0 {
-		end = r.UsageAt + s.hops() // it has seen the usage, and does not wait for the end
-	}
-	if s.rng.Float64() < s.trouble {
+	switch {
+	case s.rng.Float64() < s.trouble:
 		charged, end = s.goWrong(r, cost, used, end)
 		over = end
+	case !s.usageLast && s.rng.IntN(4) == 0:
+		end = r.UsageAt + s.hops() // it has seen the usage, and does not wait for the end
 	}
 	if s.unknownOutcomes && r.Outcome != OutcomeUsage {
 		charged = s.anything(r, cost, used)
