@@ -87,7 +87,7 @@ func (p *Proxy) decide(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := p.cfg.Now()
-	a := p.engine.admit(began, req)
+	a := p.engine.admit(began, req) //nolint:contextcheck // what a panic leaves is given back, whether or not the client waits
 	p.engine.metrics.decided(a, p.cfg.Now().Sub(began))
 	p.answerDecision(r.Context(), w, a, deny)
 }

@@ -75,6 +75,19 @@ func (a *admission) bound() bool { return len(a.enforced.set.Holds) > 0 }
 // admit decides a request.
 func (e *engine) admit(now time.Time, req *request) *admission {
 	a := &admission{body: req.body, extended: now}
+	decided := false
+	defer func() {
+		if !decided { // a panic: nobody else knows of the reservations
+			e.settle(context.Background(), a, &ending{outcome: OutcomeInternal})
+		}
+	}()
+	e.decide(now, a, req)
+	decided = true
+	return a
+}
+
+// decide makes the admission, step by step.
+func (e *engine) decide(now time.Time, a *admission, req *request) {
 	plain, err := e.understand(a, req)
 	binding := e.bind(now, a, req, err == nil)
 	if err != nil {
@@ -82,11 +95,11 @@ func (e *engine) admit(now time.Time, req *request) *admission {
 		if by := binding.Enforced.Reject; by != nil && by.Reason == policy.ReasonMissingKey {
 			a.refusal = e.turnedAway(by) // who asks comes before what is asked
 		}
-		return a
+		return
 	}
 	a.enforced.set, a.shadow.set, a.shadow.shadow = binding.Enforced, binding.Shadow, true
 	if a.refusal = e.reserve(now, &a.enforced); a.refusal != nil {
-		return a
+		return
 	}
 	a.shadow.rejected = e.reserve(now, &a.shadow)
 	if !a.shadow.open {
@@ -95,7 +108,6 @@ func (e *engine) admit(now time.Time, req *request) *admission {
 	e.guards.Spent(now, &binding)
 	e.counsel(a)
 	e.rewrite(a, plain, len(req.header["Content-Encoding"]) > 0)
-	return a
 }
 
 // understand finds the dialect and reads the facts. It returns the decoded body.
@@ -184,6 +196,7 @@ func (e *engine) reserve(now time.Time, r *reservation) *refusal {
 	ask := limiter.Request{ID: r.id, Holds: r.set.Holds, Prompt: r.set.Prompt, Lease: e.cfg.Lease}
 	r.decision, err = e.cfg.Store.Reserve(now, &ask)
 	if err != nil {
+		e.metrics.failed("reserve")
 		if e.cfg.OnStoreError == StoreErrorOpen && !errors.Is(err, limiter.ErrTooManyAccounts) {
 			return nil
 		}
@@ -277,7 +290,7 @@ func (e *engine) settleOne(ctx context.Context, now time.Time, a *admission, r *
 	}
 	result, err := e.cfg.Settle(ctx, e.cfg.Store, now, &bill)
 	if err != nil {
-		e.metrics.settleFailed()
+		e.metrics.failed("settle")
 		return settled{err: fmt.Errorf("settling reservation %s: %w", r.id, err)}
 	}
 	e.metrics.settled(r, &bill, &result)

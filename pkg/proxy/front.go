@@ -126,6 +126,7 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 			Status: http.StatusRequestTimeout, Reason: reasonSlowBody, Message: "the request body took too long",
 		}}
 	case x.r.Context().Err() != nil:
+		x.end.outcome = OutcomeUnreachable
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	}
 	x.record.Err = err.Error()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/limiter"
+	"github.com/llmlimit/llmlimit/pkg/llmapi"
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
 
@@ -182,3 +183,73 @@ func TestBadConfig(t *testing.T) {
 		}
 	}
 }
+
+// torn is a dialect with a mistake in it, after the reservation.
+type torn struct{ llmapi.Dialect }
+
+func (torn) AskUsage([]byte) ([]byte, bool) { panic("a mistake") }
+
+// TestPanicInAdmission: a reservation that nobody has heard of is given back.
+func TestPanicInAdmission(t *testing.T) {
+	change := func(c *proxy.Config) {
+		c.Dialects = func(method, path string) llmapi.Dialect { return torn{llmapi.For(method, path)} }
+	}
+	inSystem(t, tpmRules, change, func(s *system) {
+		if resp, err := s.client.Transport.RoundTrip(s.request(s.t.Context(), chatPath, streamBody, nil)); err == nil {
+			_ = resp.Body.Close()
+			t.Error("answered in spite of the panic")
+		}
+		if l := s.account(limiter.TokenBucket).Ledger; l.Reserved != chatCost || l.Refunded != chatCost || l.Outstanding != 0 {
+			t.Errorf("ledger: %+v", l)
+		}
+	})
+}
+
+// TestMislabelledStream: the event that we caused does not reach the client under another Content-Type either.
+func TestMislabelledStream(t *testing.T) {
+	inSystem(t, tpmRules, nil, func(s *system) {
+		got := s.post(chatPath, streamBody, s.plan(plan(t, `http: { headers: { content-type: application/json } }`)))
+		s.charged(proxy.OutcomeDone, 50)
+		s.sameBytes(got.body)
+		if strings.Contains(string(got.body), `"usage":{`) {
+			t.Errorf("the client sees usage: %s", got.body)
+		}
+	})
+}
+
+// TestRefundComesBeforeTheLastByte: a client that knows by Content-Length that it has all may ask again at once.
+func TestRefundComesBeforeTheLastByte(t *testing.T) {
+	var store *limiter.Memory
+	outstanding := int64(-1)
+	change := func(c *proxy.Config) {
+		store, _ = c.Store.(*limiter.Memory)
+		c.Middleware = func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h.ServeHTTP(&watchedWriter{w, func() {
+					for _, a := range store.Inspect(time.Now(), func(limiter.Account) bool { return true }) {
+						outstanding = a.Ledger.Outstanding
+					}
+				}}, r)
+			})
+		}
+	}
+	inSystem(t, tpmRules, change, func(s *system) {
+		s.post(chatPath, chatBody, s.plan(plan(t, `http: { framing: length }`)))
+		if outstanding != 0 {
+			t.Errorf("%d tokens are outstanding at the last write, expected none", outstanding)
+		}
+	})
+}
+
+// watchedWriter calls before each write.
+type watchedWriter struct {
+	http.ResponseWriter
+	before func()
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	w.before()
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -25,7 +25,7 @@ type metrics struct {
 	writtenOff  prometheus.Counter
 	missing     *prometheus.CounterVec
 	duplicates  prometheus.Counter
-	failures    prometheus.Counter
+	failures    *prometheus.CounterVec
 	expired     prometheus.Counter
 	hintIgnored prometheus.Counter
 	overhead    prometheus.Histogram
@@ -44,7 +44,7 @@ func newMetrics(store limiter.Store) *metrics {
 		writtenOff:  counter("tokens_written_off_total", "Tokens of debt below the floor, which nobody pays."),
 		missing:     counters("usage_missing_total", "Responses of admitted token requests that gave no usage, by cause.", "why"),
 		duplicates:  counter("settle_duplicate_total", "Settlements of reservations that were settled before."),
-		failures:    counter("settle_failed_total", "Settlements that the store did not accept."),
+		failures:    counters("store_failures_total", "Calls that the store did not carry out.", "call"),
 		expired:     counter("reservations_expired_total", "Reservations that were settled by the end of their lease."),
 		hintIgnored: counter("estimate_hint_ignored_total", "Values of X-Token-Estimate that are no integer from 1 to 2^31."),
 		overhead:    histogram("proxy_overhead_seconds", "Time from the whole request to its sending upstream.", prometheus.ExponentialBuckets(1e-6, 4, 12)),
@@ -140,7 +140,8 @@ func (m *metrics) settled(r *reservation, bill *Bill, s *limiter.Settlement) {
 	}
 }
 
-func (m *metrics) settleFailed() { m.failures.Inc() }
+// failed counts a call that the store did not carry out: reserve, settle or sweep.
+func (m *metrics) failed(call string) { m.failures.WithLabelValues(call).Inc() }
 
 // swept counts what a sweep of the store settled.
 func (m *metrics) swept(s limiter.Swept) { m.expired.Add(float64(s.Expired)) }

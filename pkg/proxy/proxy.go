@@ -60,7 +60,8 @@ func New(cfg Config) (*Proxy, error) {
 // ServeHTTP answers one request of a client.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
 
-// Run sweeps the store every second until ctx ends: it settles what nobody settled and drops what nobody needs.
+// Run sweeps the store every second until ctx ends: it settles what nobody settled and drops what nobody needs. A store that fails
+// is counted and asked again a second later. The error is nil.
 func (p *Proxy) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -69,9 +70,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := p.Sweep(); err != nil {
-				return err
-			}
+			_ = p.Sweep() // it is counted
 		}
 	}
 }
@@ -80,6 +79,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 func (p *Proxy) Sweep() error {
 	swept, err := p.cfg.Store.Sweep(p.cfg.Now())
 	if err != nil {
+		p.engine.metrics.failed("sweep")
 		return fmt.Errorf("sweeping the store: %w", err)
 	}
 	p.engine.metrics.swept(swept)

@@ -25,7 +25,7 @@ type Record struct {
 	Peer    string
 
 	Decision string // allow or reject
-	Reason   string // of a rejection
+	Reason   string // of a rejection, or of an error that the proxy answered in the upstream's place
 	// Policy, Rule, Window and Key name what rejected, or, for an admitted request, the account with the least left. All are
 	// empty if nothing binds the request.
 	Policy, Rule, Window, Key string

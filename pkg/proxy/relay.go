@@ -93,7 +93,9 @@ func (y *relay) shape() {
 func (x *exchange) filterAndCut(y *relay) {
 	encoding := y.resp.Header.Get("Content-Encoding")
 	readable := encoding == "" || strings.EqualFold(encoding, "identity")
-	if !readable || !streams(y.resp) || y.resp.StatusCode/100 != 2 {
+	// A stream that we asked for usage may come under another name; what has a declared length is a document.
+	eventful := streams(y.resp) || x.admission.asked && y.resp.ContentLength < 0
+	if !readable || !eventful || y.resp.StatusCode/100 != 2 {
 		return
 	}
 	keepAll := func([]byte) bool { return false }
