@@ -35,6 +35,9 @@ func (l *lane) run(ctx context.Context, steps []suite.Step) []*StepResult {
 		}
 		l.step(ctx, &steps[i], r)
 		r.Elapsed = time.Since(l.w.start) - r.At
+		if r.Outcome != Pass && r.File == l.w.suite.source.Name {
+			r.Source = l.w.secret(excerpt(l.w.suite.source.Data, r.Line, steps[i].Pos.Column))
+		}
 		broken = r.Outcome == Fail || r.Outcome == Error
 	}
 	if broken {

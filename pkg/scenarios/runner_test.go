@@ -151,6 +151,11 @@ func TestFaultTurnsItRed(t *testing.T) {
 		if failed == nil || failed.Line != 39 || failed.Expected != "200" || failed.Found != "429" || failed.Request == nil {
 			t.Fatalf("the failed check is %s", dump(failed))
 		}
+		for _, step := range s.Steps {
+			if want := "- send: {}\n        id: five\n        repeat: 5\n        expect:"; step.ID == "five" && !strings.Contains(step.Source, want) {
+				t.Errorf("source of the step: %q", step.Source)
+			}
+		}
 		x := s.Requests[*failed.Request]
 		if !strings.Contains(x.Curl, "curl -sS -i -H 'content-type: application/json'") || !strings.Contains(x.Curl, `"max_tokens":1000`) {
 			t.Errorf("curl line: %s", x.Curl)

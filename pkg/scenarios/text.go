@@ -33,3 +33,20 @@ func shorten(text string, limit int) string {
 	}
 	return strings.ToValidUTF8(text[:limit], "") + "…"
 }
+
+// excerpt is the YAML of a step: its first line and those that are indented more.
+func excerpt(source []byte, line, column int) string {
+	lines := strings.Split(string(source), "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	end := line
+	for end < len(lines) && end-line < 20 {
+		text := strings.TrimLeft(lines[end], " ")
+		if text != "" && len(lines[end])-len(text) < column-1 {
+			break
+		}
+		end++
+	}
+	return strings.TrimRight(strings.Join(lines[line-1:end], "\n"), "\n ")
+}
