@@ -32,6 +32,7 @@ type world struct {
 	standard mockllm.Plan // the mock's answer to whoever says nothing else
 	conn     Conn
 	client   *client.Client
+	who      string // the identity of the cell, at a target by URL
 	start    time.Time
 	turn     chan struct{} // holds one token: who may wait for the bubble
 
@@ -212,8 +213,12 @@ func (w *world) openTarget(ctx context.Context, backend string) (Conn, error) {
 		return nil, errors.New("the suite names no target: neither target.serve nor target.url, and no --target was given")
 	}
 	if t.URL != "" {
+		var err error
+		if w.who, err = w.identity(); err != nil {
+			return nil, err
+		}
 		w.readRules(nil)
-		return newExternal(t), nil
+		return newExternal(t, w.suite.Program.Features), nil
 	}
 	if w.o.Target == nil {
 		return nil, errors.New("no in-process target is at hand")

@@ -59,7 +59,9 @@ func (e *execution) run(ctx context.Context) (*Run, error) {
 			e.finish(u, skipped(u, u.cell.Skip))
 		case u.cell.Virtual && e.o.Child != nil:
 			virtual = append(virtual, u)
-		case u.cell.Serial:
+		case u.cell.Serial, u.cell.Target != nil && u.cell.Target.URL != "":
+			// A target by URL knows one address of the mock, and each cell has a
+			// mock of its own there.
 			serial = append(serial, u)
 		default:
 			direct = append(direct, u)

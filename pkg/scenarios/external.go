@@ -17,9 +17,14 @@ import (
 )
 
 // external is a target that runs already. Nothing about it can be changed.
-type external struct{ target *suite.Target }
+type external struct {
+	target   *suite.Target
+	features *suite.Features // as declared; may be nil
+}
 
-func newExternal(t *suite.Target) *external { return &external{target: t} }
+func newExternal(t *suite.Target, f *suite.Features) *external {
+	return &external{target: t, features: f}
+}
 
 func (e *external) URL() string      { return strings.TrimRight(e.target.URL, "/") }
 func (e *external) AdminURL() string { return "" }
@@ -34,6 +39,9 @@ func (e *external) SetFault(string, bool) error {
 
 func (e *external) Capabilities() []string {
 	var can []string
+	if e.features != nil {
+		can = append(can, e.features.Supported...)
+	}
 	if e.target.Metrics != nil && e.target.Metrics.URL != "" {
 		can = append(can, "metrics")
 	}

@@ -3,10 +3,12 @@ package scenarios
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -104,6 +106,9 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	run.result.Requests = append(run.result.Requests, s.index)
 	l.w.deliver(ctx, s)
 	l.last = s
+	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
+		return nil, fmt.Errorf("reaching the target: %w", s.x.Err) // not its answer, but our surroundings
+	}
 	switch {
 	case ctx.Err() != nil && s.x.Outcome == client.Failed:
 		return nil, context.Cause(ctx) // the run was stopped, not the request
@@ -118,7 +123,7 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sentRequest, error) {
 	w.mu.Lock()
 	w.counter++
-	s := &sentRequest{id: fmt.Sprintf("r%d", w.counter), step: step, asked: r, index: len(w.sent)}
+	s := &sentRequest{id: w.requestID(w.counter), step: step, asked: r, index: len(w.sent)}
 	w.sent = append(w.sent, s)
 	w.mu.Unlock()
 
@@ -163,7 +168,7 @@ func (w *world) plan(p *suite.Plan, id string) mockllm.Plan {
 
 // request is what goes over the wire.
 func (w *world) request(r *suite.Request, id string) (client.Request, error) {
-	body, err := w.body(r)
+	body, err := w.body(r, id)
 	if err != nil {
 		return client.Request{}, err
 	}
@@ -194,8 +199,8 @@ func (w *world) request(r *suite.Request, id string) (client.Request, error) {
 			out.Header.Set(name, value)
 		}
 	}
-	if t.Identity != nil && t.Identity.Header != "" && r.Key != "" {
-		out.Header.Set(t.Identity.Header, r.Key)
+	if who := first(r.Key, w.who); t.Identity != nil && t.Identity.Header != "" && who != "" && r.Headers[t.Identity.Header] == "" {
+		out.Header.Set(t.Identity.Header, who)
 	}
 	// The second name is for gateways that forward x-pass-* without the prefix.
 	out.Header.Set("X-Llmlimit-Mock", "id="+id)
@@ -205,7 +210,7 @@ func (w *world) request(r *suite.Request, id string) (client.Request, error) {
 	return out, nil
 }
 
-func (w *world) body(r *suite.Request) ([]byte, error) {
+func (w *world) body(r *suite.Request, id string) ([]byte, error) {
 	switch {
 	case r.Body != nil:
 		return []byte(*r.Body), nil
@@ -221,6 +226,9 @@ func (w *world) body(r *suite.Request) ([]byte, error) {
 			object["stream"] = *r.Stream
 			value = object
 		}
+	}
+	if w.marks() {
+		value = marked(value, r.Path, id)
 	}
 	body, err := json.Marshal(value)
 	if err != nil {

@@ -1,0 +1,90 @@
+package scenarios_test
+
+import (
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// A gateway that runs already, strips every header of ours and knows one address of
+// the mock: the marker in the prompt still names each request, and each cell comes
+// as somebody else.
+func TestTargetByURL(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mock := l.Addr().String()
+	l.Close()
+	seen := map[string]bool{}
+	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: mock})
+		seen[r.In.Header.Get("X-Tenant")] = true
+		for name := range r.Out.Header {
+			if strings.Contains(strings.ToLower(name), "llmlimit") {
+				r.Out.Header.Del(name)
+			}
+		}
+	}})
+	defer gateway.Close()
+	text := fmt.Sprintf(`version: 1
+suite: outside
+backend: { mock: { listen: %q, plan: { usage: 10/490 } } }
+target:
+  url: %q
+  identity: { header: x-tenant, pool: "t-${run.id}-${i}" }
+  settle: 1ms
+features: { supported: [ refund ] }
+defaults: { request: { path: /v1/chat/completions, json: { model: mock, max_tokens: 500 } } }
+scenarios:
+  - id: answer
+    needs: [ refund ]
+    matrix: { stream: [ false, true ] }
+    steps:
+      - send: { json: { stream: "${matrix.stream}" }, plan: { usage: 10/77 } }
+        expect: { status: 200, bytes: mock, upstream: 1 }
+        check: [ res.mock.usage.total == 87, res.mock.max_tokens == 500 ]
+  - id: ledger
+    needs: [ ledger ]
+    steps: [ { send: {}, expect: { status: 200 } } ]
+`, mock, gateway.URL)
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{RunID: "abcd1234"}), scenarios.Options{Workers: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Counts.Pass != 2 || r.Counts.Skip != 1 || r.Environment.Target != gateway.URL {
+		t.Error(dump(r))
+	}
+	if len(seen) != 2 || !seen["t-abcd1234-1"] || !seen["t-abcd1234-2"] {
+		t.Errorf("came as %v", seen)
+	}
+	for _, s := range r.Suites[0].Scenarios[:2] {
+		if len(s.Requests) != 1 || !strings.Contains(s.Requests[0].Curl, "[[llmlimit q") || s.Clock != "real" {
+			t.Errorf("%s: %s", s.ID, dump(s.Requests))
+		}
+	}
+}
+
+// Nobody listens: that is the environment's error and no failure of the target.
+func TestUnreachable(t *testing.T) {
+	text := `version: 1
+suite: outside
+target: { url: "http://127.0.0.1:1" }
+scenarios:
+  - { id: a, steps: [ { send: { path: /v1/chat/completions }, expect: { status: 200 } } ] }
+`
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), scenarios.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := only(t, r); s.Outcome != scenarios.Error || !strings.Contains(s.Reason, "connection refused") {
+		t.Error(dump(s))
+	}
+}
