@@ -67,7 +67,9 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	}
 	from := r.Received + t.ClockError
 	until := earliest(after(r.Finished, -t.ClockError), r.Ended, r.Left)
-	if r.Decision != Admitted || r.Received == 0 || until <= from {
+	// A target that ended it itself freed the slot before the client heard of it.
+	own := r.Finished == 0 || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeInternal || r.Outcome == OutcomeCutByTarget
+	if r.Decision != Admitted || r.Received == 0 || own || until <= from {
 		certain.asks = true // it cannot be seen that it held a slot
 	}
 	certain.decided, certain.settled = Exactly(from), Exactly(max(from, until))
