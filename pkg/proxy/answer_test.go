@@ -30,10 +30,10 @@ func fields(t *testing.T, h http.Header, want map[string]string) {
 
 func TestAllowHeaders(t *testing.T) {
 	inSystem(t, tpmRules, nil, func(s *system) {
-		got := s.post(chatPath, chatBody, nil)
+		got := s.post(chatPath, chatBody, s.plan(plan(t, `http: { headers: { x-ratelimit-limit-requests: "500", anthropic-ratelimit-tokens-limit: "7" } }`)))
 		fields(t, got.Header, map[string]string{
-			"x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "4994", "x-ratelimit-reset-tokens": "10.06s",
-			"x-ratelimit-limit-requests": "", // no rule counts requests, and the mock's own fields are not ours
+			"anthropic-ratelimit-tokens-limit": "", "x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "4994", "x-ratelimit-reset-tokens": "10.06s",
+			"x-ratelimit-limit-requests": "", // no rule counts requests, and the upstream's own fields are not ours
 			"ratelimit-policy":           `"tpm/tpm";q=6000;qu="tokens";w=60, "tpm/tpd";q=100000;qu="tokens";w=86400`,
 			"ratelimit":                  `"tpm/tpm";r=4994;t=1, "tpm/tpd";r=98994;t=86400`,
 			"x-llmlimit-reserved":        "1006", "x-llmlimit-origin": "upstream", "x-llmlimit-reason": "", "retry-after": "",
@@ -99,6 +99,41 @@ func TestPermanentRejection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPermanentGoesFirst: of a limit that needs a wait and one that no wait can cure, the client hears of the latter.
+func TestPermanentGoesFirst(t *testing.T) {
+	const two = `
+- { name: a, limit_keys: ["header:x-tenant"], algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 1500 } }
+- { name: b, limit_keys: ["header:x-tenant"], algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 1000 } }
+`
+	inSystem(t, two, nil, func(s *system) {
+		s.post(chatPath, strings.Replace(chatBody, "1000", "900", 1), s.plan(plan(t, `usage: 10/900`)))
+		got := s.post(chatPath, chatBody, nil)
+		fields(t, got.Header, map[string]string{"x-llmlimit-reason": "request_too_large", "retry-after": "", "x-should-retry": "false"})
+		if r := s.last(); r.Rule != "b" || !strings.Contains(string(got.body), "Limit 1000") {
+			t.Errorf("rejected by %s: %s", r.Rule, got.body)
+		}
+	})
+}
+
+// TestPathEndsInSlash: whole segments stay whole.
+func TestPathEndsInSlash(t *testing.T) {
+	const under = `
+bundle_version: 1
+policies:
+  - id: p
+    spec:
+      selector: { pathPrefix: /v1/ }
+      rules:
+        - { name: a, limit_keys: [], algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 6000 } }
+`
+	inSystem(t, tpmRules, func(c *proxy.Config) { c.Bundle = parse(t, under) }, func(s *system) {
+		for path, reserved := range map[string]string{"/v1/": "1001", "/v1": ""} {
+			got := s.post(path, "x", nil)
+			fields(t, got.Header, map[string]string{"x-llmlimit-reserved": reserved})
+		}
+	})
 }
 
 func TestRefusals(t *testing.T) {
@@ -194,6 +229,13 @@ func TestRetryWithoutStreamOptions(t *testing.T) {
 		if !s.last().Retried {
 			t.Error("the record does not say that the request was sent again")
 		}
+	})
+	inSystem(t, tpmRules, nil, func(s *system) { // usage that nobody asked for is not ours to take out
+		got := s.post(chatPath, streamBody, s.plan(plan(t, `{fault: refuse_stream_options, usage_at: final}`)))
+		if !bytes.Contains(got.body, []byte(`"usage":{`)) || !bytes.Equal(got.body, s.entry().Sent.Body) {
+			t.Errorf("the client received %q, expected %q", got.body, s.entry().Sent.Body)
+		}
+		s.charged(proxy.OutcomeDone, 50)
 	})
 	inSystem(t, tpmRules, nil, func(s *system) {
 		got := s.post(chatPath, streamBody, s.plan(plan(t, `http: { status: 400 }`)))
