@@ -246,7 +246,11 @@ func (w *world) settled() {
 	w.turn <- struct{}{}
 }
 
-// offset draws a distinct few nanoseconds for each of n things that are due at the
+// apart lies between things that are due at the same instant: enough ticks for a
+// few requests in each.
+const apart = 101 * time.Nanosecond
+
+// offsets draws distinct few nanoseconds for each of n things that are due at the
 // same instant, so that their order is the seed's and not the scheduler's.
 func (w *world) offsets(n int) []time.Duration {
 	w.mu.Lock()
@@ -254,7 +258,7 @@ func (w *world) offsets(n int) []time.Duration {
 	order := w.rng.Perm(n)
 	offsets := make([]time.Duration, n)
 	for i, place := range order {
-		offsets[i] = time.Duration(place + 1)
+		offsets[i] = time.Duration(place+1) * apart
 	}
 	return offsets
 }

@@ -29,7 +29,6 @@ func (l *lane) drain(ctx context.Context, run *stepRun) error {
 		if last, err = l.exchange(ctx, run, bound.Drain.Request, leaving(bound.Cancel)); err != nil {
 			return err
 		}
-		l.w.settled()
 		l.count(run.drain, last)
 		run.drain.Duration = time.Since(begun)
 		holds, _, err := d.Until.Check(l.environment(ctx, run, d.Until))
@@ -148,12 +147,12 @@ func (l *lane) fault(run *stepRun) error {
 func (l *lane) reload(ctx context.Context, run *stepRun) error {
 	r := run.bound.Reload
 	spec := l.w.suite.policySpec(r.Rules, r.Policy)
-	if err := pause(ctx, time.Nanosecond); err != nil {
+	if err := pause(ctx, tick); err != nil {
 		return err
 	}
 	if err := l.w.conn.Reload(ctx, spec); err != nil {
 		return fmt.Errorf("reloading: %w", err)
 	}
 	l.w.readRules(&spec)
-	return pause(ctx, time.Nanosecond)
+	return pause(ctx, tick)
 }

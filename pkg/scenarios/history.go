@@ -100,6 +100,9 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 		head, last := &entries[0], &entries[len(entries)-1]
 		r.Received = head.RecvNS
 		r.UsageAt, r.Finished = last.Sent.UsageNS, last.EndNS
+		if r.Status == http.StatusTooManyRequests && last.Sent.Status == r.Status {
+			r.Retry, r.Rates = nil, nil // the upstream's own, passed on
+		}
 	}
 	binding := judge.Binding{}
 	if s.x != nil {

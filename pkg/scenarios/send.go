@@ -52,7 +52,6 @@ func (l *lane) send(ctx context.Context, run *stepRun) error {
 		if err != nil {
 			return err
 		}
-		l.w.settled()
 		for _, c := range l.expectations(run, s) {
 			run.add(c)
 		}
@@ -62,6 +61,11 @@ func (l *lane) send(ctx context.Context, run *stepRun) error {
 	}
 	return nil
 }
+
+// tick lies between a request and what follows it in virtual time. Without it the
+// next request would be due at the very instant of the settlement, and no judge
+// could say which of the two came first.
+const tick = time.Nanosecond
 
 // gap is the pause between two repetitions: by default the time that the target
 // needs to settle.
@@ -106,6 +110,10 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	run.result.Requests = append(run.result.Requests, s.index)
 	l.w.deliver(ctx, s)
 	l.last = s
+	l.w.settled()
+	if l.w.cell.Virtual {
+		time.Sleep(tick)
+	}
 	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
 		return nil, fmt.Errorf("reaching the target: %w", s.x.Err) // not its answer, but our surroundings
 	}
