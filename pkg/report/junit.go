@@ -127,15 +127,9 @@ func (s *junitSuite) count(c *junitCase, l leaf) {
 
 func junitProps(sc *scenarios.ScenarioResult) *junitProperties {
 	var p junitProperties
-	add := func(name, value string) {
-		if value != "" {
-			p.Property = append(p.Property, junitProperty{name, value})
-		}
+	for _, f := range facts(sc) {
+		p.Property = append(p.Property, junitProperty{f.name, f.value})
 	}
-	add("requirement", sc.Requirement)
-	add("level", sc.Level)
-	add("strength", sc.Strength)
-	add("feature", sc.Feature)
 	if p.Property == nil {
 		return nil
 	}

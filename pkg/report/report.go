@@ -1,4 +1,4 @@
-// Package report shows the result of a run to whoever needs it: a person, a CI
+// Package report renders the result of a run to whoever needs it: a person, a CI
 // system, a spreadsheet.
 //
 // There is one model, [scenarios.Run], which is run.json, and many views. A view is
@@ -8,8 +8,13 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -25,9 +30,14 @@ type Kind struct {
 // Kinds are all forms, in the order in which help lists them.
 var Kinds = []Kind{
 	{"json", "the model that every other form renders from", JSON},
+	{"html", "one page with the budget drawn, for a browser", HTML},
 	{"junit", "one test case per check and invariant, for CI systems", JUnit},
 	{"tap", "TAP 14 with YAML diagnostics", TAP},
+	{"ctrf", "the Common Test Report Format", CTRF},
+	{"md", "Markdown for a GitHub step summary", Markdown},
 	{"github", "annotations on the lines of the suite, for GitHub workflows", GitHub},
+	{"events", "the histories that llmlimit judge judges again", Events},
+	{"compliance", "the claim of one implementation, to be published", WriteCompliance},
 }
 
 // Find returns the kind with that name.
@@ -42,12 +52,49 @@ func Find(name string) (Kind, error) {
 
 // Names lists the names of all kinds, for messages.
 func Names() string {
-	names := ""
+	names := make([]string, len(Kinds))
 	for i, k := range Kinds {
-		if i > 0 {
-			names += ", "
-		}
-		names += k.Name
+		names[i] = k.Name
 	}
-	return names
+	return strings.Join(names, ", ")
+}
+
+// packedSuffix ends the names of files that are compressed with zstd.
+const packedSuffix = ".zst"
+
+// WriteAs renders the run as it belongs into a file of that name: compressed, where
+// the name ends in .zst. It neither closes w nor keeps it.
+func (k Kind) WriteAs(name string, w io.Writer, run *scenarios.Run) error {
+	if !strings.HasSuffix(name, packedSuffix) {
+		return k.Write(w, run)
+	}
+	packed, err := zstd.NewWriter(w)
+	if err != nil {
+		return fmt.Errorf("compressing: %w", err)
+	}
+	return errors.Join(k.Write(packed, run), packed.Close())
+}
+
+// Open opens a file that [Kind.WriteAs] wrote, unpacked.
+func Open(name string) (io.ReadCloser, error) {
+	file, err := os.Open(name) //nolint:gosec // the file that the user named
+	if err != nil || !strings.HasSuffix(name, packedSuffix) {
+		return file, err
+	}
+	unpacked, err := zstd.NewReader(file)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("decompressing %s: %w", name, err), file.Close())
+	}
+	return unpackedFile{Decoder: unpacked, file: file}, nil
+}
+
+type unpackedFile struct {
+	*zstd.Decoder
+	file *os.File
+}
+
+// Close closes both.
+func (u unpackedFile) Close() error {
+	u.Decoder.Close()
+	return u.file.Close()
 }
