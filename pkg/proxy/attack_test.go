@@ -165,6 +165,12 @@ func TestMidStream(t *testing.T) {
 			t.Errorf("charged %d, expected what was observed", r.Actual)
 		}
 	})
+	inSystem(t, capped(""), nil, func(s *system) { // two answers may have twice as much
+		got := s.post(chatPath, strings.Replace(streamBody, `"stream"`, `"n":2,"stream"`, 1), s.plan(plan(t, text)))
+		if n := bytes.Count(got.body, []byte("abcd")); n < 40 || n > 51 {
+			t.Errorf("%d tokens passed, expected 40 and at most the buffer more", n)
+		}
+	})
 	inSystem(t, capped(", on_limit_exceeded: error_chunk"), nil, func(s *system) {
 		got := s.post(chatPath, streamBody, s.plan(plan(t, text)))
 		if got.err != nil || !bytes.Contains(got.body, []byte(`"error":`)) || bytes.Contains(got.body, []byte(`"finish_reason":"length"`)) {

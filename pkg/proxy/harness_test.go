@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -102,6 +103,7 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 		s.client = s.newClient(false)
 		stopMock := s.serve("mock:80", s.mock.Serve)
 		server := proxy.NewServer(p, proxy.ServerOptions{})
+		server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // one test panics on purpose
 		stopProxy := s.serve("proxy:80", func(ctx context.Context, l net.Listener) error {
 			context.AfterFunc(ctx, func() { _ = server.Close() })
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -298,3 +298,25 @@ func TestLeaseEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestDrainPlaces: with one place, of two who leave together one is drained, and the place is free again afterwards.
+func TestDrainPlaces(t *testing.T) {
+	inSystem(t, tpmRules, func(c *proxy.Config) { c.Drain.Most = 1 }, func(s *system) {
+		header := s.plan(plan(t, `{usage: 10/40, timing: {ttft: 1s, itl: 1s}}`))
+		for round := range 2 {
+			ctx, leave := context.WithCancel(s.t.Context())
+			for range 2 {
+				resp, err := s.client.Do(s.request(ctx, chatPath, streamBody, header))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+			}
+			leave()
+			time.Sleep(time.Minute)
+			if got, want := s.account(limiter.Window).Ledger.Actual, int64(round+1)*(50+chatCost); got != want {
+				t.Errorf("round %d: charged %d, expected %d: one drained, one kept", round+1, got, want)
+			}
+		}
+	})
+}
