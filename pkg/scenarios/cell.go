@@ -165,6 +165,10 @@ const journalSize = 1 << 20
 // openMock starts the mock and gives its base URL for the target.
 func (w *world) openMock(ctx context.Context) (backend string, shut func() error, err error) {
 	opts := mockllm.Options{Seed: w.cell.Seed, JournalSize: journalSize, KeepSent: 1 << 20, Admin: true}
+	if w.o.MockURL != "" || w.cell.Mock != nil && w.cell.Mock.URL != "" {
+		return "", nil, errors.New("a mock that runs already cannot be used: it has to be this process's, to be told plans and read in time; " +
+			"give it an address with mock.listen and mock.advertise")
+	}
 	listen, advertise := "127.0.0.1:0", ""
 	if m := w.cell.Mock; m != nil {
 		if m.Plan != nil {

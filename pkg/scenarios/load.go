@@ -56,6 +56,9 @@ type barrage struct {
 // load sends many requests, by arrival rate or by concurrency.
 func (l *lane) load(ctx context.Context, run *stepRun) error {
 	load := run.bound.Load
+	if load.Paired {
+		return errors.New("load.paired: a request cannot be sent to the backend directly; load.overhead compares with the mock's own time instead")
+	}
 	seed := l.w.draw()
 	requests, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
