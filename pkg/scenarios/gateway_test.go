@@ -185,6 +185,9 @@ func (c *gatewayConn) serve(w http.ResponseWriter, r *http.Request) {
 	for {
 		n, err := resp.Body.Read(part)
 		all.Write(part[:n])
+		if c.has("alters") {
+			copy(part[:n], bytes.Replace(part[:n], []byte("assistant"), []byte("ASSISTANT"), 1))
+		}
 		_, _ = w.Write(part[:n])
 		_ = http.NewResponseController(w).Flush()
 		if err != nil {

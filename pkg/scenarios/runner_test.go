@@ -243,6 +243,22 @@ func TestOutcomes(t *testing.T) {
 			scenario: `  - { id: a, steps: [ { send: {} } ] }`,
 		},
 		{
+			name: "one byte is not as the mock wrote it", want: scenarios.Fail, reason: "they part at byte", faults: []string{"alters"},
+			scenario: `  - { id: a, steps: [ { send: {}, expect: { bytes: mock } } ] }`,
+		},
+		{
+			name: "a schema that does not fit", want: scenarios.Fail, reason: "schema: ",
+			scenario: `  - { id: a, steps: [ { send: {}, expect: { schema: openai/error } } ] }`,
+		},
+		{
+			name: "usage that was told", want: scenarios.Fail, reason: "usage: found in 10, out 40, total 50, expected nothing",
+			scenario: `  - { id: a, steps: [ { send: {}, expect: { usage: absent } } ] }`,
+		},
+		{
+			name: "the judge finds what nobody asked for", want: scenarios.Fail, reason: "r2: openai remaining of tokens is 994, possible is [1949", faults: []string{"no-refund"},
+			scenario: `  - { id: a, steps: [ { send: {}, repeat: 2 } ] }`,
+		},
+		{
 			name: "a timeout with an expectation", want: scenarios.Fail, reason: "outcome: found \"timeout\"",
 			scenario: `  - { id: a, steps: [ { send: { plan: { timing: { ttft: 1h } } }, timeout: 1s, expect: { outcome: complete } } ] }`,
 		},
