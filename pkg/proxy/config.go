@@ -42,7 +42,7 @@ type Config struct {
 	// The default returns its argument.
 	Middleware func(http.Handler) http.Handler
 	// Observe is called once for each request, when all is settled, on the goroutine of the request. The default does
-	// nothing. It must not keep the record's slices.
+	// nothing.
 	Observe func(Record)
 
 	// Lease is how long a reservation lives without a sign of life; default 15 min.
