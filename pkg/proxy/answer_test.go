@@ -506,3 +506,22 @@ func TestStoreIsFull(t *testing.T) {
 		}
 	})
 }
+
+// TestAskingForUsage: the one wish is added, nothing else changes, and no compression hides the answer to it.
+func TestAskingForUsage(t *testing.T) {
+	inSystem(t, tpmRules, nil, func(s *system) {
+		s.post(chatPath, streamBody, http.Header{"Accept-Encoding": {"gzip"}})
+		e := s.entry()
+		fields(t, e.Header, map[string]string{"Accept-Encoding": "identity"})
+		if !e.IncludeUsage || len(e.Body) != len(streamBody)+len(`,"stream_options":{"include_usage":true}`) {
+			t.Errorf("the mock received %s", e.Body)
+		}
+	})
+	inSystem(t, tpmRules, nil, func(s *system) { // compressed all the same: the event stays, for taking it out would mean decoding
+		got := s.post(chatPath, streamBody, s.plan(plan(t, `http: { encoding: gzip }`)))
+		if !bytes.Equal(got.body, s.entry().Sent.Body) || got.Header.Get("Content-Encoding") != "gzip" {
+			t.Error("the client did not receive what the mock sent")
+		}
+		s.charged(proxy.OutcomeDone, 50)
+	})
+}
