@@ -375,3 +375,33 @@ func TestSleepersAreNeverEarly(t *testing.T) {
 		}
 	}
 }
+
+// What is due at one instant of virtual time is fired at distinct ones, in its
+// order: else the scheduler would decide who comes first.
+func TestTiesAreFiredApart(t *testing.T) {
+	ties := make([]Arrival, 50)
+	for model, run := range map[string]func(context.Context, Config) (*Summary, error){
+		"open": func(ctx context.Context, c Config) (*Summary, error) {
+			return Open(ctx, OpenConfig{Config: c, Pacer: &Trace{ties}})
+		},
+		"closed": func(ctx context.Context, c Config) (*Summary, error) {
+			return Closed(ctx, ClosedConfig{Config: c, Concurrency: 50, Requests: 50})
+		},
+	} {
+		t.Run(model, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun, last := time.Now(), time.Time{}
+				_, err := run(t.Context(), Config{Virtual: true, Seed: 9, Source: func(s Shot) (Fire, error) {
+					if now := time.Now(); !now.After(last) || now.Sub(begun) > 2*time.Microsecond {
+						t.Errorf("shot %d is fired after %v, the one before after %v", s.Number, now.Sub(begun), last.Sub(begun))
+					}
+					last = time.Now()
+					return takes(time.Second, good)(s)
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}

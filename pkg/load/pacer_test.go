@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func stages(t testing.TB, process Process, seed uint64, all ...Stage) *Stages {
+func stages(t *testing.T, process Process, seed uint64, all ...Stage) *Stages {
 	t.Helper()
 	p, err := NewStages(process, seed, all...)
 	if err != nil {
