@@ -62,6 +62,17 @@ func (l *lane) send(ctx context.Context, run *stepRun) error {
 	return nil
 }
 
+// written waits until the mock has put a request that is over into its journal: its
+// client may have the last byte a moment before.
+func (w *world) written(ctx context.Context, s *sentRequest) {
+	if len(w.entries(s)) == 0 {
+		return // it never came there
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _ = w.mock.Journal().Wait(ctx, s.id) // without it the checks say what is missing
+}
+
 // tick lies between a request and what follows it in virtual time. Without it the
 // next request would be due at the very instant of the settlement, and no judge
 // could say which of the two came first.
@@ -110,9 +121,11 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	run.result.Requests = append(run.result.Requests, s.index)
 	l.w.deliver(ctx, s)
 	l.last = s
-	l.w.settled()
-	if l.w.cell.Virtual {
-		time.Sleep(tick)
+	switch {
+	case l.w.cell.Virtual:
+		time.Sleep(tick) // by then everything that was due has happened
+	case s.x.Outcome == client.Complete:
+		l.w.written(ctx, s)
 	}
 	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
 		return nil, fmt.Errorf("reaching the target: %w", s.x.Err) // not its answer, but our surroundings
