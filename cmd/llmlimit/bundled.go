@@ -151,8 +151,7 @@ func (c *bundledConn) Reload(_ context.Context, spec scenarios.TargetSpec) error
 	}
 	c.base.Bundle = next
 	if spec.Rules != nil { // rules of a suite have no version
-		p.Replace(next)
-		return nil
+		return p.Replace(next)
 	}
 	return p.Reload(next)
 }

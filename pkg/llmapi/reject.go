@@ -74,7 +74,7 @@ func (r Rejection) Text() string {
 	b.WriteString(".")
 	switch {
 	case r.Permanent:
-		b.WriteString(" The input or output tokens must be reduced in order to run successfully.")
+		b.WriteString(" No wait can help: ask for fewer tokens.")
 	case r.Wait > 0:
 		b.WriteString(" Please try again in " + upTo(r.Wait, time.Millisecond).String() + ".")
 	}

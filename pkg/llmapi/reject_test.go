@@ -16,7 +16,7 @@ func TestReject(t *testing.T) {
 	const text = "Rate limit reached on tokens per min (TPM): Limit 30000, Used 14567, Requested 24754. Please try again in 18.642s."
 	large := tokens
 	large.Reason, large.Permanent = "request_too_large", true
-	const tooLarge = "Request too large on tokens per min (TPM): Limit 30000, Requested 24754. The input or output tokens must be reduced in order to run successfully."
+	const tooLarge = "Request too large on tokens per min (TPM): Limit 30000, Requested 24754. No wait can help: ask for fewer tokens."
 	budget := llmapi.Rejection{Reason: "budget_exceeded", Message: "spent"}
 	invalid := llmapi.Rejection{Status: 400, Reason: "invalid_request_body", Message: "bad"}
 	tests := []struct {

@@ -222,5 +222,14 @@ policies:
 		}
 		got = s.post(chatPath, chatBody, nil) // min(2950, 2000) - 1006
 		fields(t, got.Header, map[string]string{"x-ratelimit-limit-tokens": "2000", "x-ratelimit-remaining-tokens": "994"})
+
+		// Each stretch of time counts at the rate that was in force: 600 ms at 2000 a minute, 1 s at 60000.
+		time.Sleep(600 * time.Millisecond)
+		if err := s.proxy.Reload(parse(t, version(3, 60000))); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		got = s.post(chatPath, chatBody, nil) // 2000 - 50 + 20 + 1000 - 1006
+		fields(t, got.Header, map[string]string{"x-ratelimit-limit-tokens": "60000", "x-ratelimit-remaining-tokens": "1964"})
 	})
 }

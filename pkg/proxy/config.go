@@ -28,7 +28,8 @@ type Config struct {
 	Store limiter.Store
 	// Bind asks a bundle who is bound by what; default [policy.Bundle.Bind].
 	Bind Bind
-	// Dialects finds the dialect of an endpoint, nil if there is none; default [llmapi.For].
+	// Dialects finds the dialect of an endpoint, nil if there is none; default [llmapi.ForBackend] of the backend's host, since
+	// some providers can be told apart by nothing else.
 	Dialects func(method, path string) llmapi.Dialect
 	// Settle carries out a settlement; default [SettleNow].
 	Settle Settle
@@ -143,7 +144,11 @@ func (c Config) Complete() Config {
 		c.Bind = (*policy.Bundle).Bind
 	}
 	if c.Dialects == nil {
-		c.Dialects = llmapi.For
+		host := ""
+		if c.Backend != nil {
+			host = c.Backend.Hostname()
+		}
+		c.Dialects = func(method, path string) llmapi.Dialect { return llmapi.ForBackend(host, method, path) }
 	}
 	if c.Settle == nil {
 		c.Settle = SettleNow

@@ -121,7 +121,7 @@ func (e *engine) understand(a *admission, req *request) ([]byte, error) {
 		a.facts = llmapi.Facts{N: 1, Prompt: hint(req.header["X-Token-Estimate"])}
 		return nil, nil
 	}
-	plain, err := decodeBody(req.header["Content-Encoding"], req.body, e.cfg.MaxRequestBytes)
+	plain, err := llmapi.DecodeBody(strings.Join(req.header["Content-Encoding"], ","), req.body, e.cfg.MaxRequestBytes)
 	if err != nil && a.known {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func newMetrics(store limiter.Store) *metrics {
 			"result shadow_reject counts what rules in shadow mode would have rejected.", "result", "reason"),
 		consumed:    counters("tokens_consumed_total", "Tokens of admitted requests, as reserved and as charged.", "type"),
 		unused:      counter("token_reservation_unused_total", "Tokens that were reserved and given back."),
-		accuracy:    histogram("token_estimation_accuracy_ratio", "Charged tokens divided by reserved ones.", prometheus.LinearBuckets(0.1, 0.1, 15)),
+		accuracy:    histogram("token_estimation_accuracy_ratio", "Charged tokens divided by reserved ones.", []float64{.01, .02, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1, 1.2, 1.5, 2, 5}),
 		remaining:   gauges("tokens_remaining", "Tokens left to the account that was decided last.", "window"),
 		overage:     counter("tokens_overage_total", "Tokens that were charged beyond the reservation."),
 		writtenOff:  counter("tokens_written_off_total", "Tokens of debt below the floor, which nobody pays."),
@@ -47,7 +47,7 @@ func newMetrics(store limiter.Store) *metrics {
 		failures:    counters("store_failures_total", "Calls that the store did not carry out.", "call"),
 		expired:     counter("reservations_expired_total", "Reservations that were settled by the end of their lease."),
 		hintIgnored: counter("estimate_hint_ignored_total", "Values of X-Token-Estimate that are no integer from 1 to 2^31."),
-		overhead:    histogram("proxy_overhead_seconds", "Time from the whole request to its sending upstream.", prometheus.ExponentialBuckets(1e-6, 4, 12)),
+		overhead:    histogram("proxy_overhead_seconds", "Time from the whole request to its sending upstream.", []float64{5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 1e-1, 1}),
 	}
 	m.registry.MustRegister(m.decisions, m.consumed, m.unused, m.accuracy, m.remaining, m.overage, m.writtenOff, m.missing, m.duplicates,
 		m.failures, m.expired, m.hintIgnored, m.overhead)

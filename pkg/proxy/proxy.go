@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/limiter"
 	"github.com/llmlimit/llmlimit/pkg/policy"
 )
 
@@ -101,15 +102,26 @@ func (p *Proxy) Reload(next *policy.Bundle) error {
 	if next.Version() <= old.Version() {
 		return fmt.Errorf("reloading the policy: bundle_version is %d, expected more than %d", next.Version(), old.Version())
 	}
-	p.engine.bundle.Store(next)
-	return nil
+	return p.succeed(old, next)
 }
 
 // Replace puts a bundle in force without a look at its version: rules that a suite carries have none.
-func (p *Proxy) Replace(next *policy.Bundle) {
+func (p *Proxy) Replace(next *policy.Bundle) error {
 	p.reload.Lock()
 	defer p.reload.Unlock()
+	return p.succeed(p.engine.bundle.Load(), next)
+}
+
+// succeed requires that p.reload is held. A store that can puts the accounts under the new limits at this instant; otherwise each
+// goes over with the first request that names its new limit.
+func (p *Proxy) succeed(old, next *policy.Bundle) error {
+	if store, ok := p.cfg.Store.(limiter.Reloader); ok {
+		if err := store.Reload(p.cfg.Now(), policy.Successions(policy.Changes(old, next))); err != nil {
+			return fmt.Errorf("reloading the policy: %w", err)
+		}
+	}
 	p.engine.bundle.Store(next)
+	return nil
 }
 
 // Drain makes /readyz fail, so that nobody sends new requests here, and goes on serving.

@@ -36,9 +36,9 @@ const (
 func unreadable(err error) *refusal {
 	r := llmapi.Rejection{Status: http.StatusBadRequest, Reason: reasonInvalidBody, Message: err.Error(), Permanent: true}
 	switch {
-	case errors.Is(err, errEncoding):
+	case errors.Is(err, llmapi.ErrUnsupportedEncoding):
 		r.Status, r.Reason = http.StatusUnsupportedMediaType, reasonEncoding
-	case errors.Is(err, errBodyTooLarge):
+	case errors.Is(err, llmapi.ErrTooLarge):
 		r.Status, r.Reason = http.StatusRequestEntityTooLarge, reasonTooLarge
 	}
 	return &refusal{Rejection: r}
