@@ -97,46 +97,46 @@ type StepResult struct {
 
 // LoadTotals sums up a load. Warm-up stages count in none of them.
 type LoadTotals struct {
-	Count          int64            `expr:"count"`    // sent
-	Admitted       int64            `expr:"admitted"` // reached the mock
-	Rejected       int64            `expr:"rejected"` // by the limiter
-	Errors         int64            `expr:"errors"`   // neither
-	Cancelled      int64            `expr:"cancelled"`
-	Dropped        int64            `expr:"dropped"` // due while max-in-flight was reached
-	Goodput        int64            `expr:"goodput"` // whole 200s
-	AdmittedTokens int64            `expr:"admitted_tokens"`
-	Statuses       map[string]int64 `expr:"statuses"` // "200", and classes: "5xx"
-	PlannedRate    float64          `expr:"planned_rate"`
-	AchievedRate   float64          `expr:"achieved_rate"`
-	MaxInFlight    int64            `expr:"max_in_flight"`
-	Duration       time.Duration    `expr:"duration"`
-	Latency        Quantiles        `expr:"latency"`  // from due
-	Service        Quantiles        `expr:"service"`  // from sent
-	TTFT           Quantiles        `expr:"ttft"`     // from sent
-	Gap            Quantiles        `expr:"gap"`      // between events
-	Overhead       Quantiles        `expr:"overhead"` // through the target less the mock's own time
-	SenderLag      Quantiles        `expr:"sender_lag"`
+	Count          int64            `expr:"count" json:"count"`       // sent
+	Admitted       int64            `expr:"admitted" json:"admitted"` // reached the mock
+	Rejected       int64            `expr:"rejected" json:"rejected"` // by the limiter
+	Errors         int64            `expr:"errors" json:"errors"`     // neither
+	Cancelled      int64            `expr:"cancelled" json:"cancelled"`
+	Dropped        int64            `expr:"dropped" json:"dropped"` // due while max-in-flight was reached
+	Goodput        int64            `expr:"goodput" json:"goodput"` // whole 200s
+	AdmittedTokens int64            `expr:"admitted_tokens" json:"admitted_tokens"`
+	Statuses       map[string]int64 `expr:"statuses" json:"statuses"` // "200", and classes: "5xx"
+	PlannedRate    float64          `expr:"planned_rate" json:"planned_rate"`
+	AchievedRate   float64          `expr:"achieved_rate" json:"achieved_rate"`
+	MaxInFlight    int64            `expr:"max_in_flight" json:"max_in_flight"`
+	Duration       time.Duration    `expr:"duration" json:"duration_ns"`
+	Latency        Quantiles        `expr:"latency" json:"latency"`   // from due
+	Service        Quantiles        `expr:"service" json:"service"`   // from sent
+	TTFT           Quantiles        `expr:"ttft" json:"ttft"`         // from sent
+	Gap            Quantiles        `expr:"gap" json:"gap"`           // between events
+	Overhead       Quantiles        `expr:"overhead" json:"overhead"` // through the target less the mock's own time
+	SenderLag      Quantiles        `expr:"sender_lag" json:"sender_lag"`
 }
 
 // Quantiles of a distribution of durations.
 type Quantiles struct {
-	Min  time.Duration `expr:"min"`
-	Mean time.Duration `expr:"mean"`
-	P50  time.Duration `expr:"p50"`
-	P90  time.Duration `expr:"p90"`
-	P95  time.Duration `expr:"p95"`
-	P99  time.Duration `expr:"p99"`
-	P999 time.Duration `expr:"p999"`
-	Max  time.Duration `expr:"max"`
+	Min  time.Duration `expr:"min" json:"min_ns"`
+	Mean time.Duration `expr:"mean" json:"mean_ns"`
+	P50  time.Duration `expr:"p50" json:"p50_ns"`
+	P90  time.Duration `expr:"p90" json:"p90_ns"`
+	P95  time.Duration `expr:"p95" json:"p95_ns"`
+	P99  time.Duration `expr:"p99" json:"p99_ns"`
+	P999 time.Duration `expr:"p999" json:"p999_ns"`
+	Max  time.Duration `expr:"max" json:"max_ns"`
 }
 
 // DrainTotals sums up a drain.
 type DrainTotals struct {
-	Count          int64         `expr:"count"`
-	Admitted       int64         `expr:"admitted"`
-	Rejected       int64         `expr:"rejected"`
-	AdmittedTokens int64         `expr:"admitted_tokens"`
-	Duration       time.Duration `expr:"duration"`
+	Count          int64         `expr:"count" json:"count"`
+	Admitted       int64         `expr:"admitted" json:"admitted"`
+	Rejected       int64         `expr:"rejected" json:"rejected"`
+	AdmittedTokens int64         `expr:"admitted_tokens" json:"admitted_tokens"`
+	Duration       time.Duration `expr:"duration" json:"duration_ns"`
 }
 
 // Ledger is the target's own account, in tokens.
