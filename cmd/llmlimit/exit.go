@@ -83,8 +83,7 @@ var errTold = errors.New("already told")
 
 // codeOf is the exit code that err asks for.
 func codeOf(err error) int {
-	var ee *exitError
-	if errors.As(err, &ee) {
+	if ee, ok := errors.AsType[*exitError](err); ok {
 		return ee.code
 	}
 	return exitInternal

@@ -70,7 +70,10 @@ func worstCase(q *suite.Request) int64 {
 	case q.Body != nil:
 		body = []byte(*q.Body)
 	case q.JSON != nil:
-		body, _ = json.Marshal(q.JSON.Value)
+		var err error
+		if body, err = json.Marshal(q.JSON.Value); err != nil {
+			return 0
+		}
 	}
 	facts, _, err := estimate.Of(q.Path, body, "")
 	if err != nil {

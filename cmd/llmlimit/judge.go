@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -31,9 +30,9 @@ byte for byte, on every machine: an argument about a finding is about the histor
 }
 
 func (a *app) judge(path, output string) error {
-	file, err := os.Open(path)
+	file, err := openFile("the events", path)
 	if err != nil {
-		return failWith(exitInvalid, "reading the events: %w", err)
+		return err
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	histories, err := judge.ReadHistories(file)

@@ -55,7 +55,7 @@ func (a *app) listCommand() *cobra.Command {
 }
 
 func listScenarios(args []string) ([]listed, error) {
-	files, err := sources(args)
+	files, err := suites(args)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +129,4 @@ func (l listed) details() []string {
 		d = append(d, l.Left)
 	}
 	return d
-}
-
-// suiteCompletion completes the names of files; cobra's default for paths does.
-func suiteCompletion(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
 }

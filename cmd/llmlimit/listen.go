@@ -15,7 +15,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -104,15 +103,10 @@ func announce(w io.Writer, url, readyFile string) error {
 	if readyFile == "" {
 		return nil
 	}
-	// Renamed into place, so that who waits for it never reads half of it.
-	temp, err := os.CreateTemp(filepath.Dir(readyFile), ".ready-*")
-	if err == nil {
-		_, err = temp.WriteString(url + "\n")
-		err = errors.Join(err, temp.Close())
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), readyFile)
-	}
+	err := replaceFile(readyFile, func(file *os.File) error {
+		_, err := fmt.Fprintln(file, url)
+		return err
+	})
 	if err != nil {
 		return failWith(exitEnvironment, "writing the ready file: %w", err)
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +32,28 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":     exits,
 			"readyfile": readyFile,
 			"replace":   replace,
 		},
 	})
+}
+
+// exits runs a program and demands its exit code: exits CODE PROGRAM [ARGUMENT]...
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARGUMENT]...")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("running %s: %v", args[1], err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, expected %s", code, args[0])
+	}
 }
 
 // readyFile waits for a file that a background process writes when it is ready, and
@@ -41,8 +62,8 @@ func readyFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: readyfile FILE VAR")
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for time.Now().Before(deadline) { // another process: there is nothing to wait on but the clock
+	deadline := now().Add(20 * time.Second)
+	for now().Before(deadline) { // another process: there is nothing to wait on but the clock
 		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil {
 			ts.Setenv(args[1], strings.TrimSpace(string(data)))
 			return

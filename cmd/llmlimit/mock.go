@@ -62,6 +62,7 @@ docs/mock-backend.md.`,
 	fl.Int64Var(&f.tpm, "tpm", 0, "play the provider's own limit: tokens per minute and key; 0 is none")
 	fl.StringVar(&f.tls, "tls", "", "self: serve HTTPS with a fresh certificate, printed on stderr")
 	fl.BoolVar(&f.h2c, "h2c", false, "also speak HTTP/2 without TLS")
+	complete(cmd, "tls", words("self"))
 	return cmd
 }
 
@@ -188,35 +189,6 @@ func (a *app) watchPlans(ctx context.Context, f mockFlags, mock *mockllm.Mock) (
 		})
 	}()
 	return func() { cancel(); <-done; signal.Stop(hup) }
-}
-
-// onChange calls changed when the file's time or size changes, and on each signal,
-// until ctx ends.
-func onChange(ctx context.Context, path string, hup <-chan os.Signal, changed func()) {
-	stamp := func() string {
-		info, err := os.Stat(path)
-		if err != nil {
-			return "" // being replaced: look again
-		}
-		return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
-	}
-	last := stamp()
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			last = stamp()
-			changed()
-		case <-tick.C:
-			if now := stamp(); now != "" && now != last {
-				last = now
-				changed()
-			}
-		}
-	}
 }
 
 func (f *mockFlags) certificate(a *app) (*tls.Certificate, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,13 +31,14 @@ func (a *app) show(run *scenarios.Run, f runFlags) error {
 	var err error
 	switch f.output {
 	case "quiet":
-	case "pretty":
+	case "pretty": // ends with the seed
 		err = report.Pretty(a.stdout, run, a.style(f.color))
 	default:
 		var kind report.Kind
 		if kind, err = report.Find(f.output); err == nil {
 			err = kind.Write(a.stdout, run)
 		}
+		fmt.Fprintf(a.stderr, "seed %d\n", run.Seed)
 	}
 	if err != nil {
 		return failWith(exitEnvironment, "writing the results: %w", err)
@@ -148,18 +148,7 @@ func (r reportFile) write(run *scenarios.Run) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(r.kind.Write(file, run), file.Close())
+		return errors.Join(r.kind.WriteAs(r.path, file, run), file.Close())
 	}
-	temp, err := os.CreateTemp(filepath.Dir(r.path), ".report-*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(r.kind.Write(temp, run), temp.Chmod(0o644), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), r.path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
+	return replaceFile(r.path, func(file *os.File) error { return r.kind.WriteAs(r.path, file, run) })
 }

@@ -59,26 +59,33 @@ func (a *app) signals() (ctx context.Context, stop func()) {
 	return ctx, func() { cancel(); <-done; signal.Stop(heard) }
 }
 
-// exitCode tells what went wrong, once, on stderr.
+// tell says on stderr what went wrong, unless the results say it, and what to do
+// next.
+func (a *app) tell(err error) {
+	if err == nil || errors.Is(err, errTold) {
+		return
+	}
+	fmt.Fprintf(a.stderr, "llmlimit: %s\n", strings.TrimSpace(err.Error()))
+	if ee, ok := errors.AsType[*exitError](err); ok && ee.hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", ee.hint)
+	}
+}
+
+// exitCode tells what went wrong, once, and returns the code that says it.
 func (a *app) exitCode(ctx context.Context, err error) int {
 	code := exitOK
-	var ee *exitError
+	known, ok := errors.AsType[*exitError](err)
 	switch {
 	case err == nil:
-	case errors.As(err, &ee):
-		code = ee.code
+	case ok:
+		code = known.code
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		err = nil // told by the code
 	default: // cobra's own errors are about flags and commands
-		ee = failWith(exitUsage, "%w", err).withHint("`llmlimit --help` lists the commands and their flags")
+		err = failWith(exitUsage, "%w", err).withHint("`llmlimit --help` lists the commands and their flags")
 		code = exitUsage
 	}
-	if err != nil && !errors.Is(err, errTold) {
-		fmt.Fprintf(a.stderr, "llmlimit: %s\n", strings.TrimSpace(err.Error()))
-		if ee != nil && ee.hint != "" {
-			fmt.Fprintf(a.stderr, "hint: %s\n", ee.hint)
-		}
-	}
+	a.tell(err)
 	if ctx.Err() != nil && !a.server {
 		switch a.ended {
 		case os.Interrupt:
@@ -112,7 +119,7 @@ the number of tokens by which it is wrong.`,
 	root.PersistentFlags().String("config", "", "read settings from this file instead of ./llmlimit.yaml")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settings(cmd) }
 	root.AddCommand(a.runCommand(), a.serveCommand(), a.mockCommand(), a.selftestCommand(), a.judgeCommand(),
-		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.explainCommand(), a.versionCommand())
+		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.initCommand(), a.manCommand(), a.explainCommand(), a.versionCommand())
 	return root
 }
 

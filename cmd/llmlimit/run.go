@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -40,7 +39,7 @@ type runFlags struct {
 	timeout          time.Duration
 	spend            int64
 	maxRequests      int64
-	dryRun           bool
+	dryRun, watch    bool
 	reports          []string
 	output           string
 	progress         string
@@ -74,11 +73,18 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: suiteCompletion,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runSuites(cmd.Context(), args, f, changedFlags(cmd.Flags()))
+			if f.watch {
+				return a.watch(cmd.Context(), args, f, changedFlags(cmd.Flags()))
+			}
+			files, err := suites(args)
+			if err != nil {
+				return err
+			}
+			return a.runSuites(cmd.Context(), files, f, changedFlags(cmd.Flags()))
 		},
 	}
 	fl := cmd.Flags()
-	f.selection.register(fl)
+	f.register(fl)
 	fl.StringArrayVar(&f.faults, "fault", nil, "build this faulty limiter into the bundled proxy; may repeat (llmlimit serve --fault list)")
 	fl.IntVarP(&f.workers, "jobs", "j", runtime.GOMAXPROCS(0), "scenarios side by side")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "start nothing more after the first failure")
@@ -87,6 +93,7 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	fl.Int64Var(&f.spend, "spend", 0, "send nothing if the worst case costs more tokens than this; 0 is no bound")
 	fl.Int64Var(&f.maxRequests, "max-requests", 0, "send nothing if the worst case is more requests than this; 0 is no bound")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be sent and what it costs at most, and send nothing")
+	fl.BoolVar(&f.watch, "watch", false, "run again what changes, until Ctrl-C: suites, and the files that they read")
 	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
 	fl.StringVarP(&f.output, "output", "o", "pretty", "what stdout shows: pretty, json, tap, github, quiet")
 	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto, bar, plain, none")
@@ -100,6 +107,14 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	fl.StringVar(&f.key, "key", "", "PEM file of its key")
 	fl.BoolVar(&f.insecure, "insecure", false, "do not verify the target's certificate")
 	fl.BoolVar(&f.remote, "allow-remote", false, "allow a target that is not on this machine")
+	complete(cmd, "id", scenarioIDs)
+	complete(cmd, "fault", faultNames)
+	complete(cmd, "report", reportKinds)
+	complete(cmd, "output", words(outputs...))
+	complete(cmd, "progress", words("auto", "bar", "plain", "none"))
+	complete(cmd, "color", words("auto", "always", "never"))
+	complete(cmd, "fail-on", words("fail", "error", "warn", "skip"))
+	complete(cmd, "seed", words("random"))
 	return cmd
 }
 
@@ -129,11 +144,11 @@ func changedFlags(fl *pflag.FlagSet) map[string]string {
 	return changed
 }
 
-func (a *app) runSuites(ctx context.Context, args []string, f runFlags, changed map[string]string) error {
+func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlags, changed map[string]string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	plan, err := a.plan(args, f.selection)
+	plan, err := a.plan(files, f.selection)
 	if err != nil {
 		return err
 	}
@@ -225,11 +240,7 @@ func headerMap(lines []string) map[string]string {
 }
 
 // plan reads and selects. Problems of the suites are shown whole.
-func (a *app) plan(args []string, s selection) (*scenarios.Plan, error) {
-	files, err := sources(args)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) plan(files []scenarios.Source, s selection) (*scenarios.Plan, error) {
 	o, err := s.options(a)
 	if err != nil {
 		return nil, err
@@ -257,7 +268,7 @@ func (s *selection) options(a *app) (suite.Options, error) {
 	switch s.seed {
 	case "":
 	case "random":
-		seed := rand.Uint64()
+		seed := rand.Uint64() //nolint:gosec // a seed is no secret
 		o.Seed = &seed
 	default:
 		seed, err := strconv.ParseUint(s.seed, 10, 64)
@@ -267,7 +278,7 @@ func (s *selection) options(a *app) (suite.Options, error) {
 		o.Seed = &seed
 	}
 	if s.targetURL != "" || s.targetFile != "" {
-		o.RunID = fmt.Sprintf("%08x", rand.Uint32())
+		o.RunID = fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // it only has to differ from the last run's
 	}
 	var err error
 	if o.Vars, err = s.variables(); err != nil {
@@ -287,7 +298,7 @@ func (s *selection) options(a *app) (suite.Options, error) {
 func (s *selection) variables() (map[string]any, error) {
 	vars := map[string]any{}
 	if s.varFile != "" {
-		text, err := readFileAt(exitInvalid, "the variables", s.varFile)
+		text, err := readFile("the variables", s.varFile)
 		if err != nil {
 			return nil, err
 		}
@@ -308,7 +319,7 @@ func (s *selection) variables() (map[string]any, error) {
 }
 
 func readTarget(path string) (*suite.TargetFile, error) {
-	text, err := readFileAt(exitInvalid, "the target", path)
+	text, err := readFile("the target", path)
 	if err != nil {
 		return nil, err
 	}
@@ -320,9 +331,9 @@ func readTarget(path string) (*suite.TargetFile, error) {
 }
 
 func failedIn(path string) ([]string, error) {
-	file, err := os.Open(path)
+	file, err := openFile("the results of --rerun-failed", path)
 	if err != nil {
-		return nil, failWith(exitInvalid, "--rerun-failed: %w", err)
+		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	run, err := report.Read(file)

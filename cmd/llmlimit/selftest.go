@@ -50,6 +50,8 @@ Exit code 1 if a fault survives, or if the good limiter is not green.`,
 	fl.StringArrayVar(&f.faults, "fault", nil, "only this fault; may repeat")
 	fl.IntVarP(&f.workers, "jobs", "j", 2, "scenarios side by side")
 	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	complete(cmd, "fault", faultNames)
+	complete(cmd, "output", words("text", "json"))
 	return cmd
 }
 
@@ -75,7 +77,7 @@ func (a *app) selftest(ctx context.Context, args []string, f selftestFlags) erro
 	if err := checkFaults(f.faults); err != nil {
 		return err
 	}
-	files, err := sources(args)
+	files, err := suites(args)
 	if err != nil {
 		return err
 	}

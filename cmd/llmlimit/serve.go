@@ -65,6 +65,11 @@ file, reads the policy again; a policy that is wrong never replaces one that is 
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) },
 	}
 	f.register(cmd.Flags())
+	complete(cmd, "fault", faultNames)
+	complete(cmd, "store", words("memory"))
+	complete(cmd, "on-store-error", words("closed", "open"))
+	complete(cmd, "log", words("text", "json", "off"))
+	complete(cmd, "log-level", words("debug", "info", "warn", "error"))
 	return cmd
 }
 
@@ -106,7 +111,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if len(f.faults) == 1 && f.faults[0] == "list" {
 		return a.listFaults()
 	}
-	cfg, opts, err := f.config(a)
+	cfg, opts, err := f.config(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -118,7 +123,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 }
 
 // config reads everything that can be wrong before a port is opened.
-func (f *serveFlags) config(a *app) (proxy.Config, policy.Options, error) {
+func (f *serveFlags) config(ctx context.Context, a *app) (proxy.Config, policy.Options, error) {
 	var cfg proxy.Config
 	opts, err := f.policyOptions()
 	if err != nil {
@@ -142,7 +147,7 @@ func (f *serveFlags) config(a *app) (proxy.Config, policy.Options, error) {
 	if err != nil {
 		return cfg, opts, err
 	}
-	logger, err := f.observer(a)
+	logger, err := f.observer(ctx, a)
 	if err != nil {
 		return cfg, opts, err
 	}
@@ -160,7 +165,7 @@ func (f *serveFlags) config(a *app) (proxy.Config, policy.Options, error) {
 }
 
 func (f *serveFlags) readBundle(opts policy.Options) (*policy.Bundle, error) {
-	data, err := readFileAt(exitInvalid, "the policy", f.policy)
+	data, err := readFile("the policy", f.policy)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +232,7 @@ func (f *serveFlags) verifier() (*policy.Verifier, error) {
 		if found != nil {
 			return nil, failWith(exitUsage, "one of --jwt-hmac-file, --jwt-key-file and --jwks-file is enough")
 		}
-		text, err := readFileAt(exitInvalid, source.flag, source.path)
+		text, err := readFile(source.flag, source.path)
 		if err != nil {
 			return nil, err
 		}
@@ -263,7 +268,7 @@ func (a *app) serveProxy(ctx context.Context, f serveFlags, p *proxy.Proxy, opts
 
 	// Readiness goes first, so that nobody sends anything new; then the listeners;
 	// then what is in flight ends and is settled.
-	go func() { <-ctx.Done(); p.Drain() }() //nolint:contextcheck // ends with ctx
+	go func() { <-ctx.Done(); p.Drain() }() // ends with ctx
 	err = serveHTTP(ctx, f.grace, servers...)
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.grace)
 	defer cancel()
@@ -335,7 +340,7 @@ func (f *serveFlags) serverTLS() (*tls.Config, error) {
 }
 
 // observer writes the request log.
-func (f *serveFlags) observer(a *app) (func(proxy.Record), error) {
+func (f *serveFlags) observer(ctx context.Context, a *app) (func(proxy.Record), error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, failWith(exitUsage, "--log-level %q is not known, expected debug, info, warn or error", f.logLevel)
@@ -352,17 +357,17 @@ func (f *serveFlags) observer(a *app) (func(proxy.Record), error) {
 	default:
 		return nil, failWith(exitUsage, "--log %q is not known, expected text, json or off", f.log)
 	}
-	return func(r proxy.Record) { logRecord(logger, &r) }, nil
+	return func(r proxy.Record) { logRecord(ctx, logger, &r) }, nil
 }
 
 // logRecord writes one line per request. A record holds no credential and no
 // content.
-func logRecord(logger *slog.Logger, r *proxy.Record) {
+func logRecord(ctx context.Context, logger *slog.Logger, r *proxy.Record) {
 	level := slog.LevelInfo
 	if r.Err != "" {
 		level = slog.LevelWarn
 	}
-	logger.LogAttrs(context.Background(), level, "request",
+	logger.LogAttrs(ctx, level, "request",
 		slog.String("id", r.ID), slog.String("method", r.Method), slog.String("path", r.Path), slog.String("dialect", r.Dialect),
 		slog.String("model", r.Model), slog.Bool("stream", r.Stream), slog.String("decision", r.Decision), slog.String("reason", r.Reason),
 		slog.String("policy", r.Policy), slog.String("rule", r.Rule), slog.String("key", r.Key), slog.String("outcome", string(r.Outcome)),

@@ -10,12 +10,28 @@ import (
 	"sort"
 	"strings"
 
-	embedded "github.com/llmlimit/llmlimit/scenarios"
-
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	embedded "github.com/llmlimit/llmlimit/scenarios"
 )
 
-// sources reads the suites that the arguments name: files, folders, globs; none
+// suites reads the suites that the arguments name. Policies that lie beside them in a
+// folder are left out.
+func suites(args []string) ([]scenarios.Source, error) {
+	files, err := sources(args)
+	if err != nil {
+		return nil, err
+	}
+	found := slices.DeleteFunc(slices.Clone(files), func(s scenarios.Source) bool { return isPolicy(s.Data) })
+	for _, f := range files {
+		if isPolicy(f.Data) && (slices.Contains(args, f.Name) || len(found) == 0) {
+			return nil, failWith(exitUsage, "%s is a policy, not a suite", f.Name).
+				withHint("`llmlimit validate` reads policies, `llmlimit serve --policy` enforces them")
+		}
+	}
+	return found, nil
+}
+
+// sources reads the files that the arguments name, also by folder or glob; no argument
 // means the suites in the binary.
 func sources(args []string) ([]scenarios.Source, error) {
 	if len(args) == 0 {
@@ -29,13 +45,15 @@ func sources(args []string) ([]scenarios.Source, error) {
 			return nil, err
 		}
 		for _, file := range files {
-			if seen[file] {
-				continue
+			if path, err := filepath.Abs(file); err == nil {
+				if seen[path] { // given twice, perhaps by a folder and by name
+					continue
+				}
+				seen[path] = true
 			}
-			seen[file] = true
-			data, err := os.ReadFile(file)
+			data, err := readFile("the suite", file)
 			if err != nil {
-				return nil, failWith(exitInvalid, "reading the suite: %w", err)
+				return nil, err
 			}
 			all = append(all, scenarios.Source{Name: file, Data: data, ReadFile: beside(os.ReadFile, filepath.Dir(file), filepath.Join)})
 		}
@@ -69,7 +87,7 @@ func suiteFiles(arg string) ([]string, error) {
 func suitesIn(folder string) ([]string, error) {
 	var files []string
 	err := filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && isSuite(file) {
+		if err == nil && !d.IsDir() && isSuite(file) && d.Name() != configFile {
 			files = append(files, file)
 		}
 		return err

@@ -12,7 +12,7 @@ func clientTLS(ca, cert, key string, insecure bool) (*tls.Config, error) {
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure} //nolint:gosec // asked for by flag
 	if ca != "" {
-		text, err := readFileAt(exitInvalid, "the authorities", ca)
+		text, err := readFile("the authorities", ca)
 		if err != nil {
 			return nil, err
 		}

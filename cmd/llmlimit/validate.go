@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +36,7 @@ func (a *app) validate(args []string) error {
 	}
 	wrong := 0
 	for _, file := range files {
-		ok := false
+		var ok bool
 		if isPolicy(file.Data) {
 			ok = a.validatePolicy(file)
 		} else {
@@ -138,12 +137,4 @@ func readPolicy(spec scenarios.TargetSpec) (*policy.Bundle, error) {
 		return policy.ParseRules(policy.Source{File: spec.RulesFile, Data: spec.Rules, Line: spec.RulesLine}, o)
 	}
 	return policy.Parse(spec.PolicyFile, spec.Policy, o)
-}
-
-func readFileAt(code int, what, path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, failWith(code, "reading %s: %w", what, err)
-	}
-	return data, nil
 }
