@@ -1,11 +1,8 @@
 package faulty
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/llmlimit/llmlimit/pkg/proxy"
@@ -18,23 +15,17 @@ func bodyReserialised(cfg proxy.Config, t *Trigger) proxy.Config {
 		if !strings.HasPrefix(kind, "application/json") || resp.Header.Get("Content-Encoding") != "" || !t.Strikes() {
 			return nil
 		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil {
-			return err
-		}
-		var value any
-		if json.Unmarshal(body, &value) == nil {
-			if again, err := json.Marshal(value); err == nil {
-				body = again
+		return editBody(resp, func(body []byte) []byte {
+			var value any
+			if json.Unmarshal(body, &value) != nil {
+				return body
 			}
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-		if resp.ContentLength >= 0 {
-			resp.ContentLength = int64(len(body))
-			resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-		}
-		return nil
+			again, err := json.Marshal(value)
+			if err != nil {
+				return body
+			}
+			return again
+		})
 	})
 	return cfg
 }

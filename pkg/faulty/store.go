@@ -17,6 +17,14 @@ func (s store) Release(now time.Time, id limiter.ID) error {
 	return nil
 }
 
+// Reload implements [limiter.Reloader].
+func (s store) Reload(now time.Time, changes []limiter.Change) error {
+	if r, ok := s.Store.(limiter.Reloader); ok {
+		return r.Reload(now, changes)
+	}
+	return nil
+}
+
 // Inspect implements [limiter.Inspector].
 func (s store) Inspect(now time.Time, match func(limiter.Account) bool) []limiter.AccountState {
 	if i, ok := s.Store.(limiter.Inspector); ok {

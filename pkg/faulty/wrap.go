@@ -118,7 +118,10 @@ func parse(spec string) (string, *Trigger, error) {
 	if !ok {
 		return "", nil, fmt.Errorf("unknown fault %q%s", name, hint(name, Names()))
 	}
-	t := &Trigger{share: whole, durations: map[string]time.Duration{}}
+	if f.share == 0 {
+		f.share = whole
+	}
+	t := &Trigger{share: f.share, durations: map[string]time.Duration{}}
 	for _, p := range f.Params {
 		if err := t.set(p, p.Default); err != nil {
 			return "", nil, fmt.Errorf("fault %s: %w", name, err)
