@@ -3,14 +3,16 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // ErrImpatient is the cause of contexts of shots that were still in flight when the
-// load had no patience left.
-var ErrImpatient = errors.New("load: in flight for too long after the last shot")
+// load had no patience left. It wraps [context.DeadlineExceeded].
+var ErrImpatient = fmt.Errorf("load: in flight for too long after the last shot: %w", context.DeadlineExceeded)
 
 var (
 	errNoSource = errors.New("load: no source of shots")
@@ -178,14 +180,14 @@ func (l *loop) discharge(j job) {
 // circle keeps the clients of a closed load busy. It returns when the last shot
 // was fired, or time is up: from then on patience counts.
 func (l *loop) circle(c ClosedConfig) error {
-	ties := make([]time.Duration, c.Concurrency)
-	if l.c.Virtual {
-		ties = offsets(c.Concurrency, l.c.Seed)
-	}
 	t := &turns{l: l, c: c, over: make(chan struct{})}
-	for _, tie := range ties {
+	ranks := make([]int, c.Concurrency)
+	if l.c.Virtual {
+		ranks = rand.New(rand.NewPCG(l.c.Seed, rankStream)).Perm(c.Concurrency) //nolint:gosec // reproducible on purpose
+	}
+	for _, rank := range ranks {
 		l.crew.Go(func() {
-			for pause(l.ctx, tie) == nil {
+			for l.ownInstant(rank, c.Concurrency) == nil {
 				j, ok := t.next()
 				if !ok {
 					return
@@ -207,6 +209,17 @@ func (l *loop) circle(c ClosedConfig) error {
 		return context.Cause(l.ctx)
 	}
 	return nil
+}
+
+// ownInstant waits for the next instant that belongs to a client of a closed load.
+// In virtual time each has a nanosecond of its own in every n: so no two fire at
+// once, however long or short their answers took, and the scheduler has no say.
+func (l *loop) ownInstant(rank, n int) error {
+	if !l.c.Virtual {
+		return pause(l.ctx, 0)
+	}
+	wait := (rank-int(time.Since(l.begun)))%n + n
+	return pause(l.ctx, time.Duration((wait-1)%n+1))
 }
 
 // turns hands out the shots of a closed load, one client at a time.

@@ -376,32 +376,44 @@ func TestSleepersAreNeverEarly(t *testing.T) {
 	}
 }
 
-// What is due at one instant of virtual time is fired at distinct ones, in its
-// order: else the scheduler would decide who comes first.
+// What is due at one instant of virtual time is fired at distinct ones, in an order
+// that the seed gives: else the scheduler would decide who comes first.
 func TestTiesAreFiredApart(t *testing.T) {
-	ties := make([]Arrival, 50)
 	for model, run := range map[string]func(context.Context, Config) (*Summary, error){
 		"open": func(ctx context.Context, c Config) (*Summary, error) {
-			return Open(ctx, OpenConfig{Config: c, Pacer: &Trace{ties}})
+			return Open(ctx, OpenConfig{Config: c, Pacer: &Trace{make([]Arrival, 200)}})
 		},
 		"closed": func(ctx context.Context, c Config) (*Summary, error) {
-			return Closed(ctx, ClosedConfig{Config: c, Concurrency: 50, Requests: 50})
+			return Closed(ctx, ClosedConfig{Config: c, Concurrency: 50, Requests: 200})
 		},
 	} {
 		t.Run(model, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				begun, last := time.Now(), time.Time{}
-				_, err := run(t.Context(), Config{Virtual: true, Seed: 9, Source: func(s Shot) (Fire, error) {
-					if now := time.Now(); !now.After(last) || now.Sub(begun) > 2*time.Microsecond {
-						t.Errorf("shot %d is fired after %v, the one before after %v", s.Number, now.Sub(begun), last.Sub(begun))
+			once := func(seed uint64) (order []string) {
+				synctest.Test(t, func(t *testing.T) {
+					begun, last := time.Now(), time.Time{}
+					_, err := run(t.Context(), Config{Virtual: true, Seed: seed, Source: func(s Shot) (Fire, error) {
+						now := time.Now()
+						if !now.After(last) || now.Sub(begun) > 2*time.Microsecond {
+							t.Errorf("shot %d is fired after %v, the one before after %v", s.Number, now.Sub(begun), last.Sub(begun))
+						}
+						last = now
+						order = append(order, fmt.Sprint(s.Number, now.Sub(begun)))
+						return func(context.Context) Result {
+							if s.Number%3 > 0 { // some are answered at once
+								time.Sleep(time.Duration(s.Number % 3))
+							}
+							return Result{Sent: now, Ended: time.Now()}
+						}, nil
+					}})
+					if err != nil {
+						t.Fatal(err)
 					}
-					last = time.Now()
-					return takes(time.Second, good)(s)
-				}})
-				if err != nil {
-					t.Fatal(err)
-				}
-			})
+				})
+				return order
+			}
+			if one, again := once(9), once(9); !slices.Equal(one, again) {
+				t.Errorf("the same seed gave another run:\n%v\n%v", one, again)
+			}
 		})
 	}
 }

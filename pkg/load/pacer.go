@@ -123,8 +123,9 @@ func (p *Stages) Arrivals() iter.Seq[Arrival] {
 	}
 }
 
-// paceStream and spreadStream keep the draws of one seed apart.
+// The streams keep the draws of one seed apart.
 const (
 	paceStream   = 0x70616365
 	spreadStream = 0x73707264
+	rankStream   = 0x72616e6b
 )

@@ -26,13 +26,3 @@ func spread(arrivals iter.Seq[Arrival], seed uint64) iter.Seq[Arrival] {
 		}
 	}
 }
-
-// offsets are n distinct pauses of some nanoseconds, in an order of the seed's.
-func offsets(n int, seed uint64) []time.Duration {
-	rng := rand.New(rand.NewPCG(seed, spreadStream)) //nolint:gosec // reproducible on purpose
-	all := make([]time.Duration, n)
-	for i, place := range rng.Perm(n) {
-		all[i] = time.Duration(place + 1)
-	}
-	return all
-}

@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -96,6 +97,15 @@ func (d *Distribution) UnmarshalJSON(text []byte) error {
 	}
 	d.histogram = h
 	return nil
+}
+
+// Distribute makes a distribution of durations that were measured elsewhere.
+func Distribute(durations iter.Seq[time.Duration]) Distribution {
+	h := newHistogram()
+	for d := range durations {
+		keep(h, d)
+	}
+	return describe(h)
 }
 
 // describe takes a copy: the recorder goes on.
