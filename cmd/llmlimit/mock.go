@@ -68,6 +68,7 @@ docs/mock-backend.md.`,
 
 func (a *app) mock(ctx context.Context, f mockFlags) error {
 	a.server = true
+	read := stamp(f.plans)
 	opts, err := f.options()
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (a *app) mock(ctx context.Context, f mockFlags) error {
 	}
 	fmt.Fprintf(a.stdout, "OPENAI_BASE_URL=%s/v1 OPENAI_API_KEY=sk-mock\n", url)
 	if f.plans != "" {
-		stop := a.watchPlans(ctx, f, mock)
+		stop := a.watchPlans(ctx, f, read, mock)
 		defer stop()
 	}
 	return serveHTTP(ctx, time.Second, servers...)
@@ -170,14 +171,14 @@ func planNames(asked string, plans map[string]mockllm.Plan) string {
 
 // watchPlans reads the plan file again when it changes and on SIGHUP. A file that
 // is wrong leaves the old plans in force and says so.
-func (a *app) watchPlans(ctx context.Context, f mockFlags, mock *mockllm.Mock) (stop func()) {
+func (a *app) watchPlans(ctx context.Context, f mockFlags, read string, mock *mockllm.Mock) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() { // ends with stop
 		defer close(done)
-		onChange(ctx, f.plans, hup, func() {
+		onChange(ctx, f.plans, read, hup, func() {
 			plans, base, err := f.readPlans()
 			if err != nil {
 				fmt.Fprintf(a.stderr, "llmlimit: %v; the old plans stay in force\n", err)

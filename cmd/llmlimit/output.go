@@ -67,7 +67,8 @@ func (f *runFlags) verdict(run *scenarios.Run) error {
 	if slices.Contains(f.failOn, "fail") && counts.Fail > 0 {
 		codes = append(codes, exitFail)
 	}
-	if slices.Contains(f.failOn, "error") && counts.Error > 0 {
+	// What --timeout cut off is in error, and says nothing about the environment.
+	if slices.Contains(f.failOn, "error") && counts.Error > 0 && run.Stopped != scenarios.StoppedTimeout {
 		codes = append(codes, exitEnvironment)
 	}
 	if slices.Contains(f.failOn, "warn") && counts.Warnings > 0 {

@@ -111,6 +111,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if len(f.faults) == 1 && f.faults[0] == "list" {
 		return a.listFaults()
 	}
+	read := stamp(f.policy)
 	cfg, opts, err := f.config(ctx, a)
 	if err != nil {
 		return err
@@ -119,7 +120,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return failWith(exitInvalid, "%w", err)
 	}
-	return a.serveProxy(ctx, f, p, opts)
+	return a.serveProxy(ctx, f, p, opts, read)
 }
 
 // config reads everything that can be wrong before a port is opened.
@@ -244,8 +245,9 @@ func (f *serveFlags) verifier() (*policy.Verifier, error) {
 }
 
 // serveProxy opens the listeners and serves until ctx ends; requests in flight are
-// settled before it returns.
-func (a *app) serveProxy(ctx context.Context, f serveFlags, p *proxy.Proxy, opts policy.Options) error {
+// settled before it returns. The policy that p has was read from the file with the
+// stamp read.
+func (a *app) serveProxy(ctx context.Context, f serveFlags, p *proxy.Proxy, opts policy.Options, read string) error {
 	public, servers, err := f.listeners(ctx, a, p)
 	if err != nil {
 		return err
@@ -264,7 +266,7 @@ func (a *app) serveProxy(ctx context.Context, f serveFlags, p *proxy.Proxy, opts
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	running.Go(func() { onChange(background, f.policy, hup, func() { a.reload(f, p, opts) }) })
+	running.Go(func() { onChange(background, f.policy, read, hup, func() { a.reload(f, p, opts) }) })
 
 	// Readiness goes first, so that nobody sends anything new; then the listeners;
 	// then what is in flight ends and is settled.

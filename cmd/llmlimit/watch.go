@@ -25,10 +25,10 @@ func stamp(path string) string {
 	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 }
 
-// onChange calls changed when the file's time or size changes, and on each signal,
-// until ctx ends.
-func onChange(ctx context.Context, path string, hup <-chan os.Signal, changed func()) {
-	last := stamp(path)
+// onChange calls changed when the file is another than the one with the stamp last,
+// and on each signal, until ctx ends. The stamp is from before the file was read, so
+// that no change is missed.
+func onChange(ctx context.Context, path, last string, hup <-chan os.Signal, changed func()) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// longSuite has a scenario that passes at once and one that waits for a minute of
+// real time.
+const longSuite = `version: 1
+suite: long
+target:
+  serve:
+    rules:
+      - name: tpm
+        limit_keys: []
+        algorithm: token_bucket_llm
+        algorithm_config: { tokens_per_minute: 2000 }
+scenarios:
+  - id: quick
+    requirement: one request passes
+    steps:
+      - send: { path: /v1/chat/completions, json: { model: m, max_tokens: 10, messages: [ { role: user, content: x } ] } }
+        expect: { status: 200 }
+  - id: slow
+    requirement: it takes a minute
+    clock: real
+    steps:
+      - wait: { for: 60s }
+      - send: { path: /v1/chat/completions, json: { model: m, max_tokens: 10, messages: [ { role: user, content: x } ] } }
+        expect: { status: 200 }
+`
+
+func startLong(t *testing.T, args ...string) (p *process, report string) {
+	t.Helper()
+	dir := t.TempDir()
+	place(t, dir, "long.yaml", longSuite)
+	p = start(t, dir, append([]string{"run", "long.yaml", "--id", "*", "-j", "2", "--progress", "plain", "--report", "json=run.json"}, args...)...)
+	p.stderr.await(t, "pass  long/quick")
+	return p, filepath.Join(dir, "run.json")
+}
+
+// demandPartial fails unless the report has what had finished.
+func demandPartial(t *testing.T, report string) {
+	t.Helper()
+	data, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(data); !strings.Contains(text, `"id": "quick"`) || !strings.Contains(text, `"stopped"`) {
+		t.Errorf("the report is not that of a run that was stopped:\n%s", text)
+	}
+}
+
+// Ctrl-C once: what had finished is reported.
+func TestRunInterrupted(t *testing.T) {
+	t.Parallel()
+	p, report := startLong(t)
+	p.signal(os.Interrupt)
+	p.exit(exitInterrupt)
+	demandPartial(t, report)
+	if !strings.Contains(p.stdout.String(), "quick") {
+		t.Errorf("the results are not shown:\n%s", p.stdout)
+	}
+}
+
+// --timeout does the same, with a code of its own.
+func TestRunTimeout(t *testing.T) {
+	t.Parallel()
+	p, report := startLong(t, "--timeout", "3s")
+	p.exit(exitGuard)
+	demandPartial(t, report)
+}
+
+// --watch runs again what changed, also by a file that a suite reads, and survives
+// files that are wrong.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	place(t, dir, "policy.yaml", perMinute(1, 2000))
+	suite := func(name string) string {
+		return strings.Replace(`version: 1
+suite: NAME
+target: { serve: { policy: policy.yaml } }
+scenarios:
+  - id: one
+    requirement: one request passes
+    steps:
+      - send: { path: /v1/chat/completions, headers: { x-tenant: a }, json: { model: m, max_tokens: 1000, messages: [ { role: user, content: x } ] } }
+        expect: { status: 200 }
+`, "NAME", name, 1)
+	}
+	place(t, dir, "a.yaml", suite("a"))
+	place(t, dir, "b.yaml", strings.Replace(suite("b"), "policy: policy.yaml", "rules: []", 1))
+	p := start(t, dir, "run", "a.yaml", "b.yaml", "--watch", "--progress", "plain")
+	p.stderr.await(t, "watching 2 suites")
+	p.stderr.await(t, "pass  a/one")
+	p.stderr.await(t, "pass  b/one")
+
+	place(t, dir, "policy.yaml", perMinute(2, 500)) // only a reads it
+	p.stderr.awaitNth(t, "watching 2 suites", 2)
+	p.stderr.await(t, "fail  a/one")
+	if n := strings.Count(p.stderr.String(), "b/one"); n != 1 {
+		t.Errorf("b ran %d times, and nothing of it has changed", n)
+	}
+	place(t, dir, "b.yaml", strings.Replace(suite("b"), "scenarios:", "scenaros:", 1))
+	p.stderr.await(t, `did you mean "scenarios"`)
+	place(t, dir, "b.yaml", suite("b"))
+	p.stderr.await(t, "fail  b/one")
+	p.signal(os.Interrupt)
+	p.exit(exitInterrupt)
+}
