@@ -112,15 +112,15 @@ func noSuchSuite(arg string) error {
 	builtIn, _ := embeddedSources()
 	var names []string
 	for _, s := range builtIn {
-		names = append(names, s.Name)
+		names = append(names, path.Base(s.Name))
 	}
-	if near := nearest(arg, names); near != "" {
+	asked := filepath.Base(arg)
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(arg), "*.y*ml"))
+	if near := nearest(arg, files); near != "" && !slices.Contains(names, asked) {
+		return e.withHint("did you mean %s?", near)
+	}
+	if near := nearest(asked, names); near != "" {
 		return e.withHint("the built-in %s runs by `llmlimit run` without a file; --id selects from it", near)
-	}
-	if files, _ := filepath.Glob(filepath.Join(filepath.Dir(arg), "*.y*ml")); len(files) > 0 {
-		if near := nearest(arg, files); near != "" {
-			return e.withHint("did you mean %s?", near)
-		}
 	}
 	return e.withHint("`llmlimit init` writes one to start from")
 }
