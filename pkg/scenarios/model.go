@@ -34,6 +34,21 @@ const (
 	StoppedSpend       = "spend"
 )
 
+// Recount counts the scenarios again, after the outcome of one was changed.
+func (r *Run) Recount() {
+	r.Counts = Counts{}
+	for i := range r.Suites {
+		s := &r.Suites[i]
+		s.Counts = Counts{NotSelected: s.Counts.NotSelected}
+		for _, cell := range s.Scenarios {
+			s.Counts.add(cell)
+		}
+		s.Outcome = s.Counts.Outcome()
+		r.Counts.merge(s.Counts)
+	}
+	r.Outcome = r.Counts.Outcome()
+}
+
 // Outcome is what became of a run, a suite, a scenario, a step or a check. The
 // zero value means that nothing was decided yet.
 type Outcome string
@@ -181,6 +196,7 @@ type ScenarioResult struct {
 	Reason   string   `json:"reason,omitempty"`   // of a skip or an error; of a failure, its first line
 	Warnings []string `json:"warnings,omitempty"` // failed SHOULDs and checks of severity warn
 	Notes    []string `json:"notes,omitempty"`    // information
+	Accepted string   `json:"accepted,omitempty"` // why its failure is accepted here, which makes it a warning
 
 	Clock   string        `json:"clock"` // virtual or real
 	Start   time.Time     `json:"start"` // by that clock
@@ -189,6 +205,7 @@ type ScenarioResult struct {
 	Rerun   []string      `json:"rerun"`   // arguments of llmlimit that run exactly this again
 
 	Steps    []*StepResult `json:"steps"`
+	Limits   []judge.Limit `json:"limits,omitempty"` // of the target, as the judge read them
 	Judged   *judge.Report `json:"judged,omitempty"` // nil where the limits are not known, or the judge is off
 	Requests []*Exchange   `json:"requests,omitempty"`
 	Ledgers  []LedgerPoint `json:"ledger,omitempty"` // the target's own account, each time it was read
@@ -203,6 +220,9 @@ type ScenarioResult struct {
 	// are void and the measurement is invalid, which is not the target's fault.
 	InvalidLoad string `json:"invalid_load,omitempty"`
 }
+
+// EachStep visits every step, those inside parallel too.
+func (r *ScenarioResult) EachStep(visit func(*StepResult)) { walk(r.Steps, visit) }
 
 // StepResult is one step. Times are since the start of the scenario.
 type StepResult struct {
@@ -257,6 +277,7 @@ type Exchange struct {
 	ID       string        `json:"id"`   // correlation id; names it in the mock's journal
 	Step     string        `json:"step"` // id of the step, or its place
 	Key      string        `json:"key,omitempty"`
+	Due      time.Duration `json:"due_ns,omitempty"` // of a load: when it was to be sent; 0 elsewhere
 	Sent     time.Duration `json:"sent_ns"`
 	First    time.Duration `json:"first_ns"` // first byte of the response
 	Ended    time.Duration `json:"ended_ns"`

@@ -45,6 +45,7 @@ func (w *world) verdict() {
 // last one.
 func (w *world) judgement() {
 	r := w.result
+	r.Limits = w.limits()
 	if r.Judged == nil {
 		return
 	}
