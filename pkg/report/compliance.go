@@ -213,7 +213,7 @@ func levelOf(of []*scenarios.SuiteResult) string {
 			for _, sc := range s.Scenarios {
 				switch {
 				case sc.Level != level || optional(sc):
-				case sc.Outcome == scenarios.Pass:
+				case sc.Outcome == scenarios.Pass && sc.Accepted == "":
 					shown++
 				default:
 					missed++
@@ -240,7 +240,11 @@ func resultOf(of []*scenarios.SuiteResult, core bool) ComplianceResult {
 			if slices.Contains(Levels[:coreLevels], sc.Level) != core {
 				continue
 			}
-			switch sc.Outcome {
+			outcome := sc.Outcome
+			if sc.Accepted != "" { // in this house; the profile accepts nothing
+				outcome = scenarios.Fail
+			}
+			switch outcome {
 			case scenarios.Pass:
 				r.Statistics.Passed++
 				if len(sc.Warnings) > 0 && optional(sc) {

@@ -1,10 +1,66 @@
 package report
 
 import (
+	"crypto/rand"
+	"embed"
+	"fmt"
+	"html/template"
 	"io"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
-// HTML writes one self-contained page.
-func HTML(w io.Writer, run *scenarios.Run) error { return JSON(w, run) }
+// assets are the page's template, style and script, and uPlot 1.6.32 with its
+// licence (MIT, https://github.com/leeoniya/uPlot), which draws.
+//
+//go:embed assets
+var assets embed.FS
+
+// HTML writes one self-contained page. It loads nothing: its policy forbids it. What
+// the script draws is there for readers without JavaScript too, as far as a picture
+// drawn here can show it.
+func HTML(w io.Writer, run *scenarios.Run) error { return HTMLCompared(w, run, nil) }
+
+// HTMLCompared is [HTML] with what changed since a baseline, if there is one.
+func HTMLCompared(w io.Writer, run *scenarios.Run, changes *Comparison) error {
+	page, err := template.ParseFS(assets, "assets/page.gohtml", "assets/cell.gohtml")
+	if err != nil {
+		return fmt.Errorf("reading the page's template: %w", err)
+	}
+	data := newPage(run, changes)
+	// Only scripts that carry it run. The page is written once, so that nothing in it
+	// can know the nonce.
+	data.Nonce = rand.Text()
+	if data.Style, err = style("assets/uplot/uPlot.min.css", "assets/page.css"); err != nil {
+		return err
+	}
+	if data.Script, err = script("assets/uplot/uPlot.iife.min.js", "assets/page.js"); err != nil {
+		return err
+	}
+	if err := page.ExecuteTemplate(w, "page.gohtml", data); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	return nil
+}
+
+func style(names ...string) (template.CSS, error) {
+	text, err := joined(names)
+	return template.CSS(text), err //nolint:gosec // our own files, embedded
+}
+
+func script(names ...string) (template.JS, error) {
+	text, err := joined(names)
+	return template.JS(text), err //nolint:gosec // our own files, embedded
+}
+
+func joined(names []string) (string, error) {
+	text := ""
+	for _, name := range names {
+		part, err := assets.ReadFile(name)
+		if err != nil {
+			return "", fmt.Errorf("reading %s: %w", name, err)
+		}
+		text += string(part) + "\n"
+	}
+	return text, nil
+}

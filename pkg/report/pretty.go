@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
@@ -23,14 +24,40 @@ type pretty struct {
 	style Style
 }
 
+// What a screen holds: beyond, suites in which everything passed are one line each,
+// failures are named, and not explained again and again.
+const (
+	maxLines     = 30 // scenarios that are listed one by one
+	maxExplained = 6  // failed scenarios that are explained in full
+	maxLeaves    = 4  // failed checks that are explained of each
+)
+
 // Pretty writes the run for a person: one line per scenario, failures explained,
-// a budget drawn, a summary.
+// a budget drawn, a summary. A long run in which all went well fits on a screen.
 func Pretty(w io.Writer, run *scenarios.Run, style Style) error {
 	p := &pretty{style: style}
+	lines := 0
 	for i := range run.Suites {
-		if len(run.Suites[i].Scenarios) > 0 {
-			p.suite(&run.Suites[i])
+		lines += len(byScenario(&run.Suites[i]))
+	}
+	folded := false
+	for i := range run.Suites {
+		s := &run.Suites[i]
+		switch {
+		case len(s.Scenarios) == 0:
+		case lines > maxLines && s.Outcome == scenarios.Pass && s.Counts.Warnings+s.Counts.Skip == 0:
+			p.folded(s)
+			folded = true
+		default:
+			if folded {
+				p.WriteByte('\n')
+			}
+			p.suite(s)
+			folded = false
 		}
+	}
+	if folded {
+		p.WriteByte('\n')
 	}
 	p.failures(run)
 	p.budget(run)
@@ -39,169 +66,274 @@ func Pretty(w io.Writer, run *scenarios.Run, style Style) error {
 	return err
 }
 
+// folded writes a suite in which all passed as one line.
+func (p *pretty) folded(s *scenarios.SuiteResult) {
+	groups := byScenario(s)
+	names := make([]string, len(groups))
+	for i, cells := range groups {
+		names[i] = cells[0].Scenario
+	}
+	line := fmt.Sprintf("%-16s %3d  ", s.Name, len(s.Scenarios))
+	fmt.Fprintf(p, "%s %s%s\n", p.mark(s.Outcome, false), p.bold(line), p.dim(p.shorten(strings.Join(names, p.glyph(" · ", ", ")), p.room(line)-3)))
+}
+
 // suite writes one line per scenario; the cells of its matrix share it.
 func (p *pretty) suite(s *scenarios.SuiteResult) {
 	fmt.Fprintf(p, "%s  %s\n", p.bold(s.Name), p.dim(s.File))
-	for i := 0; i < len(s.Scenarios); {
-		j := i
-		for j < len(s.Scenarios) && s.Scenarios[j].Scenario == s.Scenarios[i].Scenario {
-			j++
-		}
-		p.scenario(s.Scenarios[i:j])
-		i = j
+	for _, cells := range byScenario(s) {
+		p.scenario(cells)
 	}
 	p.WriteByte('\n')
 }
 
 func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	var outcome scenarios.Outcome
-	bad, virtual, warned := 0, time.Duration(0), 0
+	failed, warned := 0, 0
 	for _, c := range cells {
 		outcome = outcome.Worse(c.Outcome)
-		if c.Outcome == scenarios.Fail || c.Outcome == scenarios.Error {
-			bad++
+		if bad(c.Outcome) {
+			failed++
 		}
 		warned += len(c.Warnings)
-		virtual += c.Elapsed
 	}
 	note := ""
 	switch {
-	case bad > 0 && len(cells) > 1:
-		note = fmt.Sprintf("%d of %d", bad, len(cells))
+	case failed > 0 && len(cells) > 1:
+		note = fmt.Sprintf("%d of %d", failed, len(cells))
 	case len(cells) > 1:
 		note = fmt.Sprintf("%d cells", len(cells))
 	}
-	id := cells[0].Scenario
-	line := fmt.Sprintf("%-30s %8s  ", id, note)
-	room := p.style.Width - len([]rune(line)) - 5
-	fmt.Fprintf(p, "  %s %s%s\n", p.mark(outcome, warned > 0), line, p.dim(shorten(cells[0].Requirement, room)))
+	line := fmt.Sprintf("%-30s %8s  ", p.shorten(cells[0].Scenario, min(40, p.room("")-16)), note)
+	fmt.Fprintf(p, "  %s %s\n", p.mark(outcome, warned > 0), strings.TrimRight(line+p.dim(p.requirement(cells[0].Requirement, p.room(line)-5)), " "))
 	if outcome == scenarios.Skip {
 		fmt.Fprintf(p, "      %s\n", p.dim("skipped: "+cells[0].Reason))
 	}
+	said := map[string]bool{}
 	for _, c := range cells {
 		for _, w := range c.Warnings {
-			fmt.Fprintf(p, "      %s\n", p.yellow("warning: "+w))
-		}
-	}
-}
-
-// failures explains each cell that did not pass.
-func (p *pretty) failures(run *scenarios.Run) {
-	for i := range run.Suites {
-		s := &run.Suites[i]
-		for _, sc := range s.Scenarios {
-			if sc.Outcome == scenarios.Fail || sc.Outcome == scenarios.Error {
-				p.failure(s, sc)
+			if !said[w] {
+				said[w] = true
+				fmt.Fprintf(p, "      %s\n", p.yellow("warning: "+w))
 			}
 		}
 	}
 }
 
-func (p *pretty) failure(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) {
-	fmt.Fprintf(p, "%s %s  %s\n", p.mark(sc.Outcome, false), p.bold(s.Name+"/"+sc.ID), p.dim(fmt.Sprintf("%s:%d", sc.File, sc.Line)))
+// requirement is cut to the room there is; where that is none to speak of, it is
+// left out.
+func (p *pretty) requirement(s string, room int) string {
+	if p.style.Width > 0 && room < 16 {
+		return ""
+	}
+	return p.shorten(s, room)
+}
+
+// failures explains the first cells that did not pass, and names the rest.
+func (p *pretty) failures(run *scenarios.Run) {
+	groups := failedGroups(run)
+	for i, g := range groups {
+		if i == maxExplained {
+			fmt.Fprintf(p, "%s\n", p.bold(fmt.Sprintf("%d more scenarios did not pass", len(groups)-i)))
+		}
+		if i >= maxExplained {
+			p.named(g)
+			continue
+		}
+		p.failure(g)
+	}
+	if len(groups) > maxExplained {
+		fmt.Fprintf(p, "%s\n\n", p.dim("--report html=report.html explains them all; --id NAME runs one"))
+	}
+}
+
+// named is a failed scenario in one line.
+func (p *pretty) named(g failedGroup) {
+	line := fmt.Sprintf("%-44s ", p.shorten(g.suite.Name+"/"+g.cells[0].Scenario, 44))
+	fmt.Fprintf(p, "  %s %s%s\n", p.mark(g.cells[0].Outcome, false), line, p.dim(p.requirement(g.cells[0].Reason, p.room(line)-4)))
+}
+
+func (p *pretty) failure(g failedGroup) {
+	sc := g.cells[0]
+	fmt.Fprintf(p, "%s %s  %s\n", p.mark(sc.Outcome, false), p.bold(g.suite.Name+"/"+sc.ID), p.dim(fmt.Sprintf("%s:%d", sc.File, sc.Line)))
 	if sc.Requirement != "" {
 		fmt.Fprintf(p, "  %s\n", sc.Requirement)
 	}
-	told := false
-	for _, l := range scenarioLeaves(s, sc) {
-		if l.outcome == scenarios.Fail || l.outcome == scenarios.Error {
-			told = true
-			p.leaf(l)
+	failed := g.leaves()
+	for i, l := range failed {
+		if i == maxLeaves {
+			fmt.Fprintf(p, "\n  %s\n", p.dim(fmt.Sprintf("and %d more checks of it", len(failed)-i)))
+			break
 		}
+		p.leaf(l)
 	}
-	if !told && sc.Reason != "" {
+	if len(failed) == 0 && sc.Reason != "" {
 		fmt.Fprintf(p, "  %s\n", sc.Reason)
 	}
-	fmt.Fprintf(p, "  %s %s\n\n", p.dim("run again"), rerun(sc))
-}
-
-func (p *pretty) leaf(l leaf) {
-	fmt.Fprintf(p, "\n  %s %s\n", p.red(p.glyph("▸", ">")), l.name)
-	if l.message != "" {
-		fmt.Fprintf(p, "    %s\n", p.red(l.message))
-	}
-	for line := range strings.Lines(l.detail) {
-		if text := strings.TrimRight(line, "\n"); !strings.HasPrefix(strings.TrimSpace(text), "again ") {
-			fmt.Fprintf(p, "    %s\n", text)
-		}
-	}
-}
-
-// budget draws the reservation, the use and the refund of the scenario in which
-// most came back.
-func (p *pretty) budget(run *scenarios.Run) {
-	var best *scenarios.LedgerPoint
-	where := ""
-	for i := range run.Suites {
-		for _, sc := range run.Suites[i].Scenarios {
-			for j := range sc.Ledgers {
-				if l := &sc.Ledgers[j]; sc.Outcome == scenarios.Pass && l.Outstanding == 0 && (best == nil || l.Refunded > best.Refunded) {
-					best, where = l, run.Suites[i].Name+"/"+sc.Scenario
-				}
-			}
-		}
-	}
-	if best == nil || best.Refunded == 0 {
-		return
-	}
-	fmt.Fprintf(p, "%s  %s\n", p.bold("a budget, reserved and given back"), p.dim(where))
-	for _, row := range []struct {
-		name   string
-		amount int64
-		paint  func(string) string
-	}{{"reserved", best.Reserved, p.yellow}, {"used", best.Actual, p.red}, {"came back", best.Refunded, p.green}} {
-		fmt.Fprintf(p, "  %-10s %s %d\n", row.name, row.paint(p.bar(row.amount, best.Reserved)), row.amount)
+	fmt.Fprintf(p, "\n  %s %s\n", p.dim("run again"), rerun(sc))
+	if len(g.cells) > 1 {
+		fmt.Fprintf(p, "  %s\n", p.dim(p.shorten(g.others(len(g.cells)), 2*p.room(""))))
 	}
 	p.WriteByte('\n')
 }
 
-// bar is a bar of 40 columns for a share of whole; anything above 0 shows.
+// leaf explains one failed check: what was expected and found, or the values of its
+// parts, and the request that shows it.
+func (p *pretty) leaf(l leaf) {
+	fmt.Fprintf(p, "\n  %s %s  %s\n", p.red(p.glyph("▸", ">")), l.name, p.dim(fmt.Sprintf("line %d", l.line)))
+	c := l.check
+	switch {
+	case c == nil:
+		for line := range strings.Lines(l.message + "\n" + l.detail) {
+			fmt.Fprintf(p, "    %s\n", strings.TrimRight(line, "\n"))
+		}
+		return
+	case c.Expected != "" || c.Found != "":
+		fmt.Fprintf(p, "    expected  %s\n    found     %s\n", p.green(c.Expected), p.red(c.Found))
+	case c.Values != nil:
+		for i, line := range strings.Split(strings.TrimRight(c.Values.String(), "\n"), "\n") {
+			if i == 0 {
+				line = p.red(line)
+			}
+			fmt.Fprintf(p, "    %s\n", line)
+		}
+	case c.Message != "":
+		fmt.Fprintf(p, "    %s\n", p.red(c.Message))
+	}
+	if curl := curlOf(l.scenario, c); curl != "" {
+		fmt.Fprintf(p, "    %s   %s\n", p.dim("request"), p.dim(curl))
+	}
+}
+
+// budget draws the reservation, the use and the refund of one scenario, and how the
+// level went: what all this is about.
+func (p *pretty) budget(run *scenarios.Run) {
+	b := bestBudget(run)
+	if b == nil {
+		return
+	}
+	fmt.Fprintf(p, "%s  %s\n", p.bold("a budget, reserved and given back"), p.dim(b.where))
+	digits := len(fmt.Sprint(b.point.Reserved))
+	for _, row := range []struct {
+		name   string
+		amount int64
+		paint  func(string) string
+	}{{"reserved", b.point.Reserved, p.yellow}, {"used", b.point.Actual, p.red}, {"came back", b.point.Refunded, p.green}} {
+		fmt.Fprintf(p, "  %-10s %s %*d\n", row.name, row.paint(p.bar(row.amount, b.point.Reserved)), digits, row.amount)
+	}
+	if len(b.level) > 1 {
+		low, high := extent(b.level)
+		fmt.Fprintf(p, "  %-10s %s %s\n", "level", p.green(p.sparkline(b.level, low, high)), p.dim(fmt.Sprintf("%d to %d left", low, high)))
+	}
+	p.WriteByte('\n')
+}
+
+// budgetShown is the account that is drawn.
+type budgetShown struct {
+	where string
+	point *scenarios.LedgerPoint
+	level []judge.Sample
+}
+
+// bestBudget is the account with the most to see: the most ups and downs, then the
+// most that came back.
+func bestBudget(run *scenarios.Run) *budgetShown {
+	var best *budgetShown
+	score := func(b *budgetShown) int64 { return int64(turns(b.level))<<40 + b.point.Refunded }
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			if sc.Outcome != scenarios.Pass || sc.Judged == nil {
+				continue
+			}
+			accounts := interesting(sc)
+			for j := range sc.Ledgers {
+				l := &sc.Ledgers[j]
+				if l.Outstanding != 0 || l.Refunded == 0 {
+					continue
+				}
+				b := &budgetShown{where: run.Suites[i].Name + "/" + sc.Scenario, point: l}
+				if len(accounts) > 0 {
+					b.level = accounts[0].Level
+				}
+				if best == nil || score(b) > score(best) {
+					best = b
+				}
+			}
+		}
+	}
+	return best
+}
+
+// turns is how often a level rises by a quarter of its range or more.
+func turns(level []judge.Sample) int {
+	low, high := extent(level)
+	n := 0
+	for i := 1; i < len(level); i++ {
+		if 4*(level[i].Max-level[i-1].Max) > high-low {
+			n++
+		}
+	}
+	return n
+}
+
+// extent is the least and the most of a level.
+func extent(level []judge.Sample) (low, high int64) {
+	for i, s := range level {
+		if i == 0 {
+			low, high = s.Max, s.Max
+		}
+		low, high = min(low, s.Max), max(high, s.Max)
+	}
+	return low, high
+}
+
+// barWidth is the length of a bar.
+const barWidth = 40
+
+// bar is a bar for a share of whole; anything above 0 shows.
 func (p *pretty) bar(amount, whole int64) string {
-	const width = 40
-	n := int(amount * width / max(whole, 1))
+	n := int(amount * barWidth / max(whole, 1))
 	if amount > 0 && n == 0 {
 		n = 1
 	}
-	n = min(n, width)
-	return strings.Repeat(p.glyph("█", "#"), n) + strings.Repeat(p.glyph("░", "."), width-n)
+	n = min(n, barWidth)
+	return strings.Repeat(p.glyph("█", "#"), n) + strings.Repeat(p.glyph("░", "."), barWidth-n)
+}
+
+// sparkline draws a level over its events, each as wide as the others: a scenario
+// rests for most of its time.
+func (p *pretty) sparkline(level []judge.Sample, low, high int64) string {
+	glyphs := []rune(p.glyph("▁▂▃▄▅▆▇█", "_.-~=+*#"))
+	var b strings.Builder
+	for i := range barWidth {
+		v := level[i*len(level)/barWidth].Max
+		b.WriteRune(glyphs[(v-low)*int64(len(glyphs)-1)/max(1, high-low)])
+	}
+	return b.String()
 }
 
 func (p *pretty) summary(run *scenarios.Run) {
-	c := run.Counts
-	word, paint := "PASS", p.green
-	switch {
-	case c.Error > 0:
-		word, paint = "ERROR", p.red
-	case c.Fail > 0:
-		word, paint = "FAIL", p.red
-	case c.Pass == 0:
-		word, paint = "NOTHING RAN", p.yellow
-	}
-	parts := []string{fmt.Sprintf("%d passed", c.Pass)}
-	for _, x := range []struct {
-		n    int
-		word string
-	}{{c.Fail, "failed"}, {c.Error, "in error"}, {c.Skip, "skipped"}, {c.Warnings, "with warnings"}, {c.NotSelected, "not selected"}} {
-		if x.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", x.n, x.word))
-		}
+	word, paint := verdictWord(run), p.red
+	switch word {
+	case "PASS":
+		paint = p.green
+	case "NOTHING RAN":
+		paint = p.yellow
 	}
 	var virtual time.Duration
-	judged, undecided := 0, 0
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
 			if sc.Clock == "virtual" {
 				virtual += sc.Elapsed
 			}
-			if sc.Judged != nil {
-				judged += sc.Judged.Totals.Requests
-				undecided += sc.Judged.Totals.Undecidable
-			}
 		}
 	}
-	fmt.Fprintf(p, "%s  %s\n", p.bold(paint(word)), strings.Join(parts, ", "))
+	t := tally(run)
+	fmt.Fprintf(p, "%s  %s\n", p.bold(paint(word)), strings.Join(countWords(run.Counts), ", "))
+	if t.OverAdmitted+t.WronglyRejected > 0 {
+		fmt.Fprintf(p, "%s\n", p.red(fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly refused", t.OverAdmitted, t.WronglyRejected)))
+	}
 	fmt.Fprintf(p, "%s\n", p.dim(fmt.Sprintf("%s in %s; %d requests judged, %d undecidable; seed %d",
-		span(virtual), run.Elapsed.Round(10*time.Millisecond), judged, undecided, run.Seed)))
+		span(virtual), run.Elapsed.Round(10*time.Millisecond), t.Requests, t.Undecidable, run.Seed)))
 	if run.Stopped != "" {
 		fmt.Fprintf(p, "%s\n", p.yellow("stopped early: "+run.Stopped))
 	}
@@ -254,11 +386,19 @@ func (p *pretty) red(s string) string    { return p.paint("31", s) }
 func (p *pretty) green(s string) string  { return p.paint("32", s) }
 func (p *pretty) yellow(s string) string { return p.paint("33", s) }
 
-// shorten cuts a line to so many columns; 0 or less is no room to speak of.
-func shorten(s string, columns int) string {
-	r := []rune(s)
-	if columns <= 10 || len(r) <= columns {
+// room is how many columns a line leaves; a terminal without a width has room enough.
+func (p *pretty) room(line string) int {
+	if p.style.Width == 0 {
+		return 1 << 20
+	}
+	return p.style.Width - len([]rune(line))
+}
+
+// shorten cuts a line to so many columns.
+func (p *pretty) shorten(s string, columns int) string {
+	r, more := []rune(s), p.glyph("…", "~")
+	if len(r) <= columns {
 		return s
 	}
-	return string(r[:columns-1]) + "…"
+	return string(r[:max(0, columns-1)]) + more
 }

@@ -1,0 +1,418 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// page is what the template shows. It is made once and holds no functions of the
+// model: what is not here is not on the page.
+type page struct {
+	Nonce   string
+	Style   template.CSS
+	Script  template.JS
+	Title   string
+	Verdict string // as a word; Outcome names its colour
+	Outcome string
+	Counts  []string
+	Stopped string
+	Figures []figure
+	Suites  []pageSuite
+	Cells   []*pageCell // failed ones first
+	Changes *Comparison
+	Facts   []fact
+	Rerun   string
+	Plots   []*plots // by number of the cell
+}
+
+// figure is a number that is worth a look, with what it means.
+type figure struct{ Value, Name, Note string }
+
+// pageSuite is a row of tiles, one for each cell.
+type pageSuite struct {
+	Name, File, Outcome string
+	Rows                []pageRow
+}
+
+type pageRow struct {
+	Scenario, Requirement string
+	Tiles                 []pageTile
+}
+
+type pageTile struct {
+	Cell           int
+	Outcome, Title string
+}
+
+// pageCell is everything about one scenario cell.
+type pageCell struct {
+	Number                      int
+	Suite, ID, Requirement      string
+	Place, Outcome, Reason      string
+	Open                        bool
+	Facts                       []fact
+	Warnings, Notes             []string
+	Failures                    []pageFailure
+	Checks                      []leafLine
+	Picture                     *picture // of the first ledger
+	Shares                      []share
+	Jain                        string
+	Loads                       []pageLoad
+	Rerun                       string
+	Drawn                       bool // the script has something to draw
+	MorePassed                  int
+	Stderr, Elapsed, Clock, Raw string
+}
+
+type leafLine struct{ Outcome, Name string }
+
+// pageFailure is one failed check with all that explains it.
+type pageFailure struct {
+	Name, Message, Expected, Found, Tree, Source, Curl string
+	Place                                              string
+	Wire                                               *scenarios.Wire
+	Proof                                              string
+}
+
+// pageLoad is one load in figures.
+type pageLoad struct {
+	Step string
+	Rows []pageQuantiles
+	Sent string
+}
+
+type pageQuantiles struct {
+	Name, P50, P90, P99, P999, Max string
+}
+
+// maxDetailed is how many cells that passed are shown with checks and plots; of
+// those beyond, tile, outcome and requirement remain.
+const (
+	maxDetailed = 400
+	maxPictures = 24
+	maxEvidence = 60 // failed cells with their messages on the wire
+)
+
+func newPage(run *scenarios.Run, changes *Comparison) *page {
+	p := &page{
+		Title: "llmlimit: " + verdictWord(run), Verdict: verdictWord(run), Outcome: string(run.Outcome),
+		Counts: countWords(run.Counts), Stopped: run.Stopped, Figures: figures(run), Changes: changes, Facts: runFacts(run),
+	}
+	for i := range run.Suites {
+		p.suite(&run.Suites[i])
+	}
+	slices.SortStableFunc(p.Cells, func(a, b *pageCell) int { return order(a.Outcome) - order(b.Outcome) })
+	p.open(run)
+	return p
+}
+
+// order puts what needs a look first.
+func order(outcome string) int {
+	if bad(scenarios.Outcome(outcome)) {
+		return 0
+	}
+	return 1
+}
+
+// open opens the first failed cell, or else the one with the largest ledger to show.
+func (p *page) open(run *scenarios.Run) {
+	var best *pageCell
+	for _, c := range p.Cells {
+		if c.Picture != nil && order(c.Outcome) == 0 {
+			best = c
+			break
+		}
+		if c.Picture != nil && (best == nil || p.Plots[c.Number].weight() > p.Plots[best.Number].weight()) {
+			best = c
+		}
+	}
+	if best == nil && len(p.Cells) > 0 {
+		best = p.Cells[0]
+	}
+	if best != nil {
+		best.Open = true
+		p.Rerun = best.Rerun
+		p.Cells = slices.DeleteFunc(p.Cells, func(c *pageCell) bool { return c == best })
+		p.Cells = slices.Insert(p.Cells, 0, best)
+	}
+	pictures := 0
+	for _, c := range p.Cells {
+		if c.Picture == nil {
+			continue
+		}
+		if pictures++; pictures > maxPictures && !c.Open {
+			c.Picture = nil
+		}
+	}
+	if run.Counts.Fail+run.Counts.Error == 0 {
+		p.Rerun = "llmlimit run --seed " + fmt.Sprint(run.Seed)
+	}
+}
+
+// weight is how much there is to see.
+func (p *plots) weight() int {
+	if p == nil || len(p.Ledgers) == 0 {
+		return 0
+	}
+	return len(p.Ledgers[0].X)
+}
+
+func (p *page) suite(s *scenarios.SuiteResult) {
+	if len(s.Scenarios) == 0 {
+		return
+	}
+	out := pageSuite{Name: s.Name, File: s.File, Outcome: string(s.Outcome)}
+	for _, cells := range byScenario(s) {
+		row := pageRow{Scenario: cells[0].Scenario, Requirement: cells[0].Requirement}
+		for _, sc := range cells {
+			c := p.cell(s, sc)
+			row.Tiles = append(row.Tiles, pageTile{c.Number, tone(sc), sc.ID + ": " + string(sc.Outcome)})
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	p.Suites = append(p.Suites, out)
+}
+
+// tone is the outcome, or warn for a pass with a warning.
+func tone(sc *scenarios.ScenarioResult) string {
+	if sc.Outcome == scenarios.Pass && len(sc.Warnings) > 0 {
+		return "warn"
+	}
+	return string(sc.Outcome)
+}
+
+func (p *page) cell(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) *pageCell {
+	c := &pageCell{
+		Number: len(p.Plots), Suite: s.Name, ID: sc.ID, Requirement: sc.Requirement, Place: fmt.Sprintf("%s:%d", sc.File, sc.Line),
+		Outcome: tone(sc), Reason: sc.Reason, Warnings: sc.Warnings, Notes: sc.Notes, Rerun: rerun(sc), Stderr: sc.Stderr,
+		Elapsed: shortSpan(sc.Elapsed), Clock: sc.Clock,
+	}
+	p.Cells = append(p.Cells, c)
+	if !bad(sc.Outcome) && c.Number >= maxDetailed {
+		p.Plots = append(p.Plots, nil)
+		return c
+	}
+	c.explain(s, sc)
+	drawn := plotsOf(sc)
+	p.Plots = append(p.Plots, drawn)
+	c.Drawn = !drawn.empty()
+	if len(drawn.Ledgers) > 0 {
+		c.Picture = draw(&drawn.Ledgers[0])
+	}
+	c.Shares, c.Jain = fairness(sc)
+	c.Loads = loads(sc)
+	return c
+}
+
+func (p *plots) empty() bool {
+	return len(p.Ledgers)+len(p.Residuals)+len(p.Windows)+len(p.Bursts)+len(p.Latency)+len(p.First) == 0 &&
+		p.Arrivals == nil && p.Rates == nil && p.Accuracy == nil
+}
+
+// explain lists the checks, and what is to know of each that did not hold.
+func (c *pageCell) explain(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) {
+	for _, f := range facts(sc) {
+		if f.name == "level" || f.name == "strength" || f.name == "feature" {
+			c.Facts = append(c.Facts, f)
+		}
+	}
+	for _, l := range scenarioLeaves(s, sc) {
+		outcome := string(l.outcome)
+		if l.warning {
+			outcome = "warn"
+		}
+		c.Checks = append(c.Checks, leafLine{outcome, l.name})
+		if bad(l.outcome) && len(c.Failures) < 12 {
+			c.Failures = append(c.Failures, c.failure(sc, l))
+		}
+	}
+}
+
+func (c *pageCell) failure(sc *scenarios.ScenarioResult, l leaf) pageFailure {
+	f := pageFailure{Name: l.name, Message: l.message, Place: fmt.Sprintf("%s:%d", sc.File, l.line)}
+	if l.step != nil {
+		f.Source = dedent(l.step.Source)
+	}
+	if l.check == nil {
+		return f
+	}
+	f.Expected, f.Found = l.check.Expected, l.check.Found
+	if l.check.Values != nil {
+		f.Tree = l.check.Values.String()
+	}
+	if l.check.Request != nil && *l.check.Request >= 0 && *l.check.Request < len(sc.Requests) {
+		x := sc.Requests[*l.check.Request]
+		f.Curl = x.Curl
+		if c.Number < maxEvidence || c.Open {
+			f.Wire = x.Wire
+		}
+	}
+	if l.check.Kind == scenarios.KindJudge {
+		f.Proof = proofOf(sc, l.check)
+	}
+	return f
+}
+
+// dedent takes the indentation off that all lines share.
+func dedent(text string) string {
+	indent := -1
+	for line := range strings.Lines(text) {
+		if body := strings.TrimLeft(line, " "); strings.TrimSpace(body) != "" && (indent < 0 || len(line)-len(body) < indent) {
+			indent = len(line) - len(body)
+		}
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(line[min(max(indent, 0), len(line)-len(strings.TrimLeft(line, " "))):])
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// proofOf is the smallest stretch of the history that proves a finding.
+func proofOf(sc *scenarios.ScenarioResult, c *scenarios.Check) string {
+	if sc.Judged == nil {
+		return ""
+	}
+	for _, f := range sc.Judged.Findings {
+		if f.Message != c.Message && string(f.Kind) != c.Text || time.Duration(f.At-sc.Start.UnixNano()) != c.At {
+			continue
+		}
+		if f.From == 0 && f.To == 0 || f.Limit == "" {
+			return "" // it is proved by one response alone
+		}
+		from, to := time.Duration(f.From-sc.Start.UnixNano()), time.Duration(f.To-sc.Start.UnixNano())
+		return fmt.Sprintf("from %s to %s of the scenario, %d charges and refunds of %s", shortSpan(from), shortSpan(to), f.Events, accountTitle(f.Limit, f.Key))
+	}
+	return ""
+}
+
+func loads(sc *scenarios.ScenarioResult) []pageLoad {
+	var all []pageLoad
+	eachStep(sc.Steps, func(st *scenarios.StepResult) {
+		t := st.Load
+		if t == nil {
+			return
+		}
+		l := pageLoad{Step: stepName(st), Sent: fmt.Sprintf(
+			"%d sent, %d admitted, %d rejected, %d errors, %d cancelled, %d dropped; planned %.1f/s, achieved %.1f/s; at most %d in flight",
+			t.Count, t.Admitted, t.Rejected, t.Errors, t.Cancelled, t.Dropped, t.PlannedRate, t.AchievedRate, t.MaxInFlight)}
+		for _, q := range []struct {
+			name string
+			of   suite.Quantiles
+		}{
+			{"latency, from due", t.Latency},
+			{"service, from sent", t.Service},
+			{"time to first token", t.TTFT},
+			{"gap between events", t.Gap},
+			{"overhead over the mock's own time", t.Overhead},
+			{"lag of the sender", t.SenderLag},
+		} {
+			if q.of.Max > 0 {
+				l.Rows = append(l.Rows, pageQuantiles{
+					q.name, shortSpan(q.of.P50), shortSpan(q.of.P90), shortSpan(q.of.P99), shortSpan(q.of.P999), shortSpan(q.of.Max),
+				})
+			}
+		}
+		all = append(all, l)
+	})
+	return all
+}
+
+// figures are the verdict strip.
+func figures(run *scenarios.Run) []figure {
+	t := tally(run)
+	all := []figure{
+		{thousands(t.OverAdmitted), "tokens over-admitted", fmt.Sprintf("proven, on %d requests", t.OverAdmissions)},
+		{thousands(t.WronglyRejected), "tokens wrongly refused", fmt.Sprintf("proven, on %d requests", t.WrongfulRejections)},
+		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, at the end"},
+		{thousands(int64(t.Right)), "decisions proved right", fmt.Sprintf("of %s; %d undecidable", thousands(int64(t.Requests)), t.Undecidable)},
+	}
+	var offered, dropped int64
+	var overhead time.Duration
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			eachStep(sc.Steps, func(st *scenarios.StepResult) {
+				if st.Load != nil {
+					offered, dropped = offered+st.Load.Count+st.Load.Dropped, dropped+st.Load.Dropped
+					overhead = max(overhead, st.Load.Overhead.P99)
+				}
+			})
+		}
+	}
+	if offered > 0 {
+		all = append(all, figure{thousands(offered), "requests offered by loads", fmt.Sprintf("%d of them dropped", dropped)})
+	}
+	if overhead > 0 {
+		all = append(all, figure{shortSpan(overhead), "overhead p99", "of the slowest load"})
+	}
+	if c, err := ComplianceOf(run); err == nil {
+		all = append([]figure{{c.Level, "level reached", c.Profile.Name + " " + c.Profile.Version}}, all...)
+	}
+	return all
+}
+
+func leakOf(run *scenarios.Run) int64 {
+	var sum int64
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			sum += leaked(sc)
+		}
+	}
+	return sum
+}
+
+func runFacts(run *scenarios.Run) []fact {
+	e := run.Environment
+	all := []fact{
+		{"run", run.ID},
+		{"started", run.Started.UTC().Format(time.RFC3339)},
+		{"took", shortSpan(run.Elapsed)},
+		{"seed", fmt.Sprint(run.Seed)},
+		{"target", e.Target},
+		{"faults built in", strings.Join(e.Faults, ", ")},
+		{"llmlimit", strings.TrimSpace(e.Version + " " + e.Commit)},
+		{"Go", strings.TrimSpace(e.Go + " " + e.OS + "/" + e.Arch)},
+		{"processors", fmt.Sprintf("%d, GOMAXPROCS %d", e.CPUs, e.GOMAXPROCS)},
+	}
+	names := make([]string, 0, len(e.Flags))
+	for name := range e.Flags {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		all = append(all, fact{"--" + name, e.Flags[name]})
+	}
+	for i := range run.Suites {
+		if s := &run.Suites[i]; len(s.Scenarios) > 0 {
+			all = append(all, fact{"suite " + s.Name, s.Digest})
+		}
+	}
+	return slices.DeleteFunc(all, func(f fact) bool { return f.value == "" })
+}
+
+// Name and Value are for the template.
+func (f fact) Name() string { return f.name }
+
+// Value is what the fact is.
+func (f fact) Value() string { return f.value }
+
+// shortSpan rounds a duration to what a person reads.
+func shortSpan(d time.Duration) string {
+	switch abs := max(d, -d); {
+	case abs >= time.Hour:
+		return d.Round(time.Second).String()
+	case abs >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case abs >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	case abs >= 10*time.Microsecond:
+		return d.Round(time.Microsecond).String()
+	}
+	return d.String()
+}

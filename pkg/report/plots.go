@@ -1,0 +1,603 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// How much a page draws of one cell. A run of a million requests is drawn from
+// aggregates and the proven violations; the histories hold the rest.
+const (
+	maxAccounts = 6    // ledgers of one cell
+	maxDots     = 1500 // requests that are drawn one by one
+	maxBins     = 600  // of a series over time
+	maxPairs    = 800  // distinct points of a scatter
+	maxShares   = 16   // keys of the fairness bars
+	shortestBin = 100 * time.Millisecond
+)
+
+// plots are the series of one cell, as the page's script reads them. Times are
+// seconds since the start of the scenario, amounts are tokens, durations are ms.
+type plots struct {
+	Ledgers   []ledgerPlot   `json:"ledgers,omitempty"`
+	Residuals []residualPlot `json:"residuals,omitempty"`
+	Arrivals  *arrivalPlot   `json:"arrivals,omitempty"`
+	Windows   []windowPlot   `json:"windows,omitempty"`
+	Bursts    []burstPlot    `json:"bursts,omitempty"`
+	Latency   []latencyLine  `json:"latency,omitempty"`
+	First     []latencyLine  `json:"first,omitempty"`
+	Rates     *ratePlot      `json:"rates,omitempty"`
+	Accuracy  *accuracyPlot  `json:"accuracy,omitempty"`
+}
+
+// ledgerPlot is the course of one account: what had been used for good, what was
+// reserved on top of it, and between which bounds the judge knows their sum.
+type ledgerPlot struct {
+	Title   string    `json:"title"`
+	Limit   int64     `json:"limit"` // the burst, or the amount of a window; 0 if unknown
+	X       []float64 `json:"x"`
+	Settled []int64   `json:"settled"`
+	Total   []int64   `json:"total"` // settled and outstanding
+	Low     []int64   `json:"low"`
+	High    []int64   `json:"high"`
+	Ticks   []float64 `json:"ticks,omitempty"` // where a window begins
+}
+
+// residualPlot is reserved - actual - refunded + debited - outstanding of the
+// target's own account. It is nought, or tokens were lost or made up.
+type residualPlot struct {
+	Title string    `json:"title"`
+	X     []float64 `json:"x"`
+	Y     []int64   `json:"y"`
+}
+
+// arrivalPlot has a dot for each request in the lane of what became of it, or their
+// number per bin where they are too many.
+type arrivalPlot struct {
+	Lanes []string     `json:"lanes"`
+	Dots  []arrivalDot `json:"dots,omitempty"`
+	Bin   float64      `json:"bin,omitempty"` // seconds
+	Count [][]int      `json:"count,omitempty"`
+	X     []float64    `json:"x,omitempty"`
+}
+
+type arrivalDot struct {
+	At       float64 `json:"t"`
+	Lane     int     `json:"l"`
+	ID       string  `json:"id"`
+	Reserved int64   `json:"r"`
+	Actual   int64   `json:"a"`
+	Wrong    bool    `json:"w,omitempty"` // proved wrong
+}
+
+// windowPlot is how much of a calendar window was used for good, per window.
+type windowPlot struct {
+	Title string    `json:"title"`
+	X     []float64 `json:"x"` // where the window begins
+	Used  []int64   `json:"used"`
+	Limit int64     `json:"limit"`
+	Width float64   `json:"width"`
+}
+
+// burstPlot is the least burst to which the admitted traffic conforms, by rate.
+type burstPlot struct {
+	Title string    `json:"title"`
+	X     []float64 `json:"x"` // share of the configured rate
+	Y     []int64   `json:"y"`
+	Limit int64     `json:"limit"`
+}
+
+// latencyLine is a distribution: the value in ms at each of latencyShares.
+type latencyLine struct {
+	Name  string    `json:"name"`
+	Count int       `json:"n"`
+	Y     []float64 `json:"y"`
+}
+
+// ratePlot is what was offered and what became of it, per second.
+type ratePlot struct {
+	X        []float64 `json:"x"`
+	Offered  []float64 `json:"offered"`
+	Admitted []float64 `json:"admitted"`
+	Goodput  []float64 `json:"goodput"`
+	Rejected []float64 `json:"rejected"`
+}
+
+// accuracyPlot compares reservations with what was used.
+type accuracyPlot struct {
+	Reserved []int64 `json:"x"`
+	Used     []int64 `json:"y"`
+	Count    []int   `json:"n"`
+	Ratio    float64 `json:"ratio"` // reserved over used, of all
+}
+
+// plotsOf draws everything of a cell that there is data for.
+func plotsOf(sc *scenarios.ScenarioResult) *plots {
+	p := &plots{
+		Ledgers: ledgerPlots(sc), Residuals: residualPlots(sc), Windows: windowPlots(sc), Bursts: burstPlots(sc),
+		Latency: latencyLines(sc), First: firstLines(sc), Rates: rates(sc), Accuracy: accuracy(sc),
+	}
+	if len(sc.Requests) > 0 {
+		p.Arrivals = arrivals(sc)
+	}
+	return p
+}
+
+func ledgerPlots(sc *scenarios.ScenarioResult) []ledgerPlot {
+	if sc.Judged == nil {
+		return nil
+	}
+	var all []ledgerPlot
+	for _, a := range interesting(sc) {
+		if len(a.Level) < 2 {
+			continue
+		}
+		all = append(all, ledgerOf(sc, a))
+	}
+	return all
+}
+
+// interesting are the accounts of tokens, those with findings first, then the
+// busiest.
+func interesting(sc *scenarios.ScenarioResult) []*judge.AccountReport {
+	var all []*judge.AccountReport
+	for i := range sc.Judged.Accounts {
+		if a := &sc.Judged.Accounts[i]; a.Dimension == judge.Tokens {
+			all = append(all, a)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *judge.AccountReport) int {
+		return cmp.Or(cmp.Compare(b.OverAdmitted+b.WronglyRejected, a.OverAdmitted+a.WronglyRejected), cmp.Compare(b.Requests, a.Requests))
+	})
+	return all[:min(len(all), maxAccounts)]
+}
+
+func ledgerOf(sc *scenarios.ScenarioResult, a *judge.AccountReport) ledgerPlot {
+	limit := limitOf(sc, a.Limit)
+	p := ledgerPlot{Title: accountTitle(a.Limit, a.Key), Limit: capacity(limit)}
+	if p.Limit == 0 { // nobody said: the most that was ever left
+		for _, s := range a.Level {
+			p.Limit = max(p.Limit, s.Max)
+		}
+	}
+	held := outstanding(sc, a.Key)
+	if first := a.Level[0]; first.At > sc.Start.UnixNano() && first.Max >= p.Limit { // it began full
+		p.X, p.Settled, p.Total, p.Low, p.High = []float64{0}, []int64{0}, []int64{0}, []int64{0}, []int64{0}
+	}
+	for _, s := range a.Level {
+		low, high := max(0, p.Limit-s.Max), max(0, p.Limit-s.Min)
+		reserved := min(held.at(s.At-sc.Start.UnixNano()), high)
+		settled := max(0, low-reserved)
+		p.X = append(p.X, seconds64(time.Duration(s.At-sc.Start.UnixNano())))
+		p.Settled, p.Total = append(p.Settled, settled), append(p.Total, max(low, settled+reserved))
+		p.Low, p.High = append(p.Low, low), append(p.High, high)
+	}
+	p.Ticks = windowEdges(sc, limit, p.X[0], p.X[len(p.X)-1])
+	return p
+}
+
+// held is a sum that changes at instants.
+type held struct{ instants, sums []int64 }
+
+// at is the sum at an instant, its changes included.
+func (h held) at(instant int64) int64 {
+	i, found := slices.BinarySearch(h.instants, instant)
+	if found {
+		i++
+	}
+	if i == 0 {
+		return 0
+	}
+	return h.sums[i-1]
+}
+
+// outstanding is what the admitted requests of a key hold between their sending and
+// their end.
+func outstanding(sc *scenarios.ScenarioResult, key string) held {
+	type change struct{ at, by int64 }
+	var changes []change
+	for _, x := range sc.Requests {
+		if x.Key == key && x.Decision == scenarios.Admitted && x.Ended >= 0 {
+			changes = append(changes, change{int64(x.Sent), x.Reserved}, change{int64(x.Ended), -x.Reserved})
+		}
+	}
+	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
+	var h held
+	sum := int64(0)
+	for i, c := range changes {
+		sum += c.by
+		if i+1 == len(changes) || changes[i+1].at != c.at {
+			h.instants, h.sums = append(h.instants, c.at), append(h.sums, sum)
+		}
+	}
+	return h
+}
+
+// limitOf finds the limit of an account; nil where the run does not say.
+func limitOf(sc *scenarios.ScenarioResult, id string) *judge.Limit {
+	for i := range sc.Limits {
+		if sc.Limits[i].ID == id {
+			return &sc.Limits[i]
+		}
+	}
+	return nil
+}
+
+// capacity is the most that an account ever holds, as far as it is known.
+func capacity(l *judge.Limit) int64 {
+	switch {
+	case l == nil:
+		return 0
+	case l.Window == judge.WindowBucket && l.Burst.Hi > 0:
+		return l.Burst.Hi
+	}
+	return l.Amount.Hi
+}
+
+// windowEdges are the beginnings of calendar windows within a stretch of a scenario.
+func windowEdges(sc *scenarios.ScenarioResult, l *judge.Limit, from, to float64) []float64 {
+	if l == nil || l.Window != judge.WindowCalendar || l.Per <= 0 {
+		return nil
+	}
+	per := time.Duration(l.Per)
+	first := sc.Start.UTC().Truncate(per).Add(per).Sub(sc.Start)
+	var edges []float64
+	for at := first; seconds64(at) <= to && len(edges) < 200; at += per {
+		if seconds64(at) >= from {
+			edges = append(edges, seconds64(at))
+		}
+	}
+	return edges
+}
+
+func residualPlots(sc *scenarios.ScenarioResult) []residualPlot {
+	index := map[string]int{}
+	var all []residualPlot
+	for _, l := range sc.Ledgers {
+		title := strings.TrimPrefix(l.Rule+"/"+l.Window, "/") + " of " + strings.ReplaceAll(l.Key, `\,`, ",")
+		i, known := index[title]
+		if !known {
+			if len(all) == maxAccounts {
+				continue
+			}
+			i = len(all)
+			index[title] = i
+			all = append(all, residualPlot{Title: title, X: []float64{0}, Y: []int64{0}}) // it began empty
+		}
+		all[i].X = append(all[i].X, seconds64(l.At))
+		all[i].Y = append(all[i].Y, l.Reserved-l.Actual-l.Refunded+l.Debited-l.Outstanding)
+	}
+	return all
+}
+
+func windowPlots(sc *scenarios.ScenarioResult) []windowPlot {
+	if sc.Judged == nil {
+		return nil
+	}
+	var all []windowPlot
+	for _, a := range interesting(sc) {
+		l := limitOf(sc, a.Limit)
+		if l == nil || l.Window != judge.WindowCalendar || l.Per <= 0 {
+			continue
+		}
+		if p := windowsOf(sc, a, l); len(p.X) > 1 && len(p.X) <= maxBins {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func windowsOf(sc *scenarios.ScenarioResult, a *judge.AccountReport, l *judge.Limit) windowPlot {
+	p := windowPlot{Title: accountTitle(a.Limit, a.Key), Limit: l.Amount.Hi, Width: seconds64(time.Duration(l.Per))}
+	used := map[int64]int64{}
+	for _, x := range sc.Requests {
+		if x.Key == a.Key && x.Decision == scenarios.Admitted {
+			begin := sc.Start.Add(x.Sent).UTC().Truncate(time.Duration(l.Per))
+			used[int64(begin.Sub(sc.Start))] += spent(x)
+		}
+	}
+	var begins []int64
+	for at := range used {
+		begins = append(begins, at)
+	}
+	slices.Sort(begins)
+	for _, at := range begins {
+		p.X, p.Used = append(p.X, seconds64(time.Duration(at))), append(p.Used, used[at])
+	}
+	return p
+}
+
+// spent is what a request cost in the end, as far as it is known.
+func spent(x *scenarios.Exchange) int64 {
+	if x.Actual > 0 {
+		return x.Actual
+	}
+	return x.Usage
+}
+
+func burstPlots(sc *scenarios.ScenarioResult) []burstPlot {
+	if sc.Judged == nil {
+		return nil
+	}
+	var all []burstPlot
+	for _, a := range interesting(sc) {
+		if len(a.Burstiness) == 0 || a.Requests < 3 {
+			continue
+		}
+		p := burstPlot{Title: accountTitle(a.Limit, a.Key), Limit: capacity(limitOf(sc, a.Limit))}
+		for _, b := range a.Burstiness {
+			p.X, p.Y = append(p.X, float64(b.RatePPM)/1e6), append(p.Y, b.Burst)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// lanes of the arrivals, from top to bottom.
+var lanes = []string{"admitted", "rejected", "cancelled", "error"}
+
+func laneOf(x *scenarios.Exchange) int {
+	switch {
+	case x.Outcome == "cancelled":
+		return 2
+	case x.Decision == scenarios.Admitted:
+		return 0
+	case x.Decision == scenarios.Rejected:
+		return 1
+	}
+	return 3
+}
+
+func arrivals(sc *scenarios.ScenarioResult) *arrivalPlot {
+	p := &arrivalPlot{Lanes: lanes}
+	wrong := map[string]bool{}
+	if sc.Judged != nil {
+		for _, f := range sc.Judged.Findings {
+			wrong[f.Request] = true
+		}
+	}
+	many := len(sc.Requests) > maxDots
+	for _, x := range sc.Requests {
+		if !many || wrong[x.ID] {
+			p.Dots = append(p.Dots, arrivalDot{seconds64(x.Sent), laneOf(x), x.ID, x.Reserved, spent(x), wrong[x.ID]})
+		}
+	}
+	if many {
+		p.bins(sc.Requests)
+	}
+	return p
+}
+
+// bins counts the requests of each lane.
+func (p *arrivalPlot) bins(requests []*scenarios.Exchange) {
+	bin, n := binning(requests)
+	p.Bin = bin.Seconds()
+	p.Count = make([][]int, len(lanes))
+	for lane := range p.Count {
+		p.Count[lane] = make([]int, n)
+	}
+	for i := range n {
+		p.X = append(p.X, seconds64(time.Duration(i)*bin))
+	}
+	for _, x := range requests {
+		p.Count[laneOf(x)][int(max(0, x.Sent)/bin)]++
+	}
+}
+
+// binning divides the time of the requests into at most maxBins bins of at least
+// 100 ms.
+func binning(requests []*scenarios.Exchange) (bin time.Duration, n int) {
+	var last time.Duration
+	for _, x := range requests {
+		last = max(last, x.Sent, x.Ended)
+	}
+	bin = shortestBin
+	for last/bin >= maxBins {
+		bin *= 2
+	}
+	return bin, int(last/bin) + 1
+}
+
+// latencyShares are where a distribution is drawn: evenly on an axis on which each
+// further nine is as wide as the one before.
+var latencyShares = sharesOf(120, 5)
+
+func sharesOf(n int, nines float64) []float64 {
+	shares := make([]float64, n+1)
+	for i := range shares {
+		shares[i] = 1 - math.Pow(10, -nines*float64(i)/float64(n))
+	}
+	return shares
+}
+
+// line sorts the durations and reads the distribution off them; a share that so few
+// samples cannot tell is left out.
+func line(name string, of []time.Duration) latencyLine {
+	slices.Sort(of)
+	l := latencyLine{Name: name, Count: len(of)}
+	for _, share := range latencyShares {
+		if share > 0 && (1-share)*float64(len(of)) < 0.5 {
+			break
+		}
+		l.Y = append(l.Y, millis(quantile(of, share)))
+	}
+	return l
+}
+
+// fewest is how many samples make a distribution worth a line.
+const fewest = 5
+
+func latencyLines(sc *scenarios.ScenarioResult) []latencyLine {
+	by := map[string][]time.Duration{}
+	for _, x := range sc.Requests {
+		if x.Ended < 0 || x.Status == 0 {
+			continue
+		}
+		by[lanes[laneOf(x)]] = append(by[lanes[laneOf(x)]], x.Ended-x.Sent)
+		if x.Due != 0 && laneOf(x) == 0 {
+			by["admitted, from due"] = append(by["admitted, from due"], x.Ended-x.Due)
+		}
+	}
+	return lines(by, append(slices.Clone(lanes), "admitted, from due"))
+}
+
+func firstLines(sc *scenarios.ScenarioResult) []latencyLine {
+	by := map[string][]time.Duration{}
+	for _, x := range sc.Requests {
+		if x.First < 0 || x.Status != 200 {
+			continue
+		}
+		name := "whole"
+		if x.Stream {
+			name = "streaming"
+		}
+		by[name] = append(by[name], x.First-x.Sent)
+	}
+	return lines(by, []string{"streaming", "whole"})
+}
+
+func lines(by map[string][]time.Duration, order []string) []latencyLine {
+	var all []latencyLine
+	for _, name := range order {
+		if len(by[name]) >= fewest {
+			all = append(all, line(name, by[name]))
+		}
+	}
+	return all
+}
+
+func rates(sc *scenarios.ScenarioResult) *ratePlot {
+	if len(sc.Requests) < 50 {
+		return nil
+	}
+	bin, n := binning(sc.Requests)
+	if n < 4 {
+		return nil
+	}
+	p := &ratePlot{
+		X: make([]float64, n), Offered: make([]float64, n), Admitted: make([]float64, n),
+		Goodput: make([]float64, n), Rejected: make([]float64, n),
+	}
+	one := 1 / bin.Seconds()
+	for i := range n {
+		p.X[i] = seconds64(time.Duration(i) * bin)
+	}
+	for _, x := range sc.Requests {
+		due := x.Sent
+		if x.Due != 0 {
+			due = x.Due
+		}
+		p.Offered[int(max(0, due)/bin)] += one
+		at := int(max(0, x.Sent) / bin)
+		switch laneOf(x) {
+		case 0:
+			p.Admitted[at] += one
+		case 1:
+			p.Rejected[at] += one
+		}
+		if x.Status == 200 && x.Outcome == "complete" {
+			p.Goodput[int(max(0, x.Ended)/bin)] += one
+		}
+	}
+	return p
+}
+
+func accuracy(sc *scenarios.ScenarioResult) *accuracyPlot {
+	type pair struct{ reserved, used int64 }
+	count := map[pair]int{}
+	var reserved, used int64
+	for _, x := range sc.Requests {
+		if x.Decision != scenarios.Admitted || x.Reserved == 0 || spent(x) == 0 {
+			continue
+		}
+		reserved, used = reserved+x.Reserved, used+spent(x)
+		if p := (pair{x.Reserved, spent(x)}); count[p] > 0 || len(count) < maxPairs {
+			count[p]++
+		}
+	}
+	if len(count) == 0 || used == 0 {
+		return nil
+	}
+	pairs := make([]pair, 0, len(count))
+	for p := range count {
+		pairs = append(pairs, p)
+	}
+	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Or(cmp.Compare(a.reserved, b.reserved), cmp.Compare(a.used, b.used)) })
+	out := &accuracyPlot{Ratio: float64(reserved) / float64(used)}
+	for _, p := range pairs {
+		out.Reserved, out.Used, out.Count = append(out.Reserved, p.reserved), append(out.Used, p.used), append(out.Count, count[p])
+	}
+	return out
+}
+
+// accountTitle names an account for people.
+func accountTitle(limit, key string) string {
+	if key == "" {
+		return limit
+	}
+	return limit + " of " + keyText(key)
+}
+
+// keyText shows a key, a tuple of length-prefixed values, for people.
+func keyText(key string) string {
+	var values []string
+	for rest := key; rest != ""; {
+		length, tail, found := strings.Cut(rest, ":")
+		n, err := strconv.Atoi(length)
+		if !found || err != nil || n < 0 || n > len(tail) {
+			return key
+		}
+		values, rest = append(values, tail[:n]), tail[n:]
+	}
+	return strings.Join(values, ", ")
+}
+
+func seconds64(d time.Duration) float64 { return float64(d) / float64(time.Second) }
+
+func millis(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}
+
+// share is a key's part of the tokens that were admitted.
+type share struct {
+	Key     string
+	Tokens  int64
+	Percent float64
+}
+
+// fairness are the shares of the keys and Jain's index over them, which is 1 when all
+// have the same and 1/n when one has everything. Fewer than two keys have none.
+func fairness(sc *scenarios.ScenarioResult) (shares []share, index string) {
+	by := map[string]int64{}
+	var sum, squares float64
+	for _, x := range sc.Requests {
+		if x.Decision == scenarios.Admitted {
+			by[x.Key] += spent(x)
+		}
+	}
+	if len(by) < 2 {
+		return nil, ""
+	}
+	for key, tokens := range by {
+		shares = append(shares, share{Key: keyText(key), Tokens: tokens})
+		sum, squares = sum+float64(tokens), squares+float64(tokens)*float64(tokens)
+	}
+	if sum == 0 {
+		return nil, ""
+	}
+	slices.SortFunc(shares, func(a, b share) int { return cmp.Or(cmp.Compare(b.Tokens, a.Tokens), cmp.Compare(a.Key, b.Key)) })
+	index = fmt.Sprintf("%.3f", sum*sum/(float64(len(by))*squares))
+	shares = shares[:min(len(shares), maxShares)]
+	for i := range shares {
+		shares[i].Percent = 100 * float64(shares[i].Tokens) / sum
+	}
+	return shares, index
+}
