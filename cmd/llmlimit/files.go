@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/llmlimit/llmlimit/pkg/report"
 )
 
 // readFile reads a file that the user named; what says which one it is.
@@ -15,9 +18,10 @@ func readFile(what, path string) ([]byte, error) {
 	return data, nil
 }
 
-// openFile opens a file that the user named, for reading.
-func openFile(what, path string) (*os.File, error) {
-	file, err := os.Open(path) //nolint:gosec // likewise
+// openFile opens a file that the user named, for reading, unpacked if its name ends
+// in .zst.
+func openFile(what, path string) (io.ReadCloser, error) {
+	file, err := report.Open(path)
 	if err != nil {
 		return nil, failWith(exitInvalid, "reading %s: %w", what, err)
 	}

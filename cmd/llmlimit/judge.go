@@ -16,7 +16,7 @@ func (a *app) judgeCommand() *cobra.Command {
 		Short: "Judge a recorded history again, offline",
 		Long: `Judge a recorded history again, offline.
 
-EVENTS is what --report events=PATH wrote. The same history gives the same verdict,
+EVENTS is what --report events=PATH wrote, compressed if PATH ends in .zst. The same history gives the same verdict,
 byte for byte, on every machine: an argument about a finding is about the history.`,
 		Example: "  llmlimit run --report events=events.jsonl\n  llmlimit judge events.jsonl",
 		Args:    cobra.ExactArgs(1),

@@ -41,6 +41,7 @@ type runFlags struct {
 	maxRequests      int64
 	dryRun, watch    bool
 	reports          []string
+	expect, baseline string
 	output           string
 	progress         string
 	color            string
@@ -95,6 +96,8 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be sent and what it costs at most, and send nothing")
 	fl.BoolVar(&f.watch, "watch", false, "run again what changes, until Ctrl-C: suites, and the files that they read")
 	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
+	fl.StringVar(&f.expect, "expect", "", "file of accepted findings: what it names is a warning, the rest counts")
+	fl.StringVar(&f.baseline, "baseline", "", "run.json to compare with: what became worse ends with exit code 8")
 	fl.StringVarP(&f.output, "output", "o", "pretty", "what stdout shows: pretty, json, tap, github, quiet")
 	fl.StringVar(&f.progress, "progress", "auto", "progress on stderr: auto, bar, plain, none")
 	fl.StringVar(&f.color, "color", "auto", "colours: auto, always, never (NO_COLOR is honoured)")
@@ -162,6 +165,10 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	if err != nil {
 		return err
 	}
+	before, err := f.earlier()
+	if err != nil {
+		return err
+	}
 	child, err := bubbleChild()
 	if err != nil {
 		return err
@@ -188,7 +195,8 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	if err != nil {
 		return failWith(exitEnvironment, "%w", err)
 	}
-	return errorsFirst(reports.write(run), a.show(run, f), f.verdict(run))
+	a.accept(before.accepted, run)
+	return errorsFirst(reports.write(run), a.show(run, f), a.regressions(before.baseline, run), f.verdict(run))
 }
 
 // errorsFirst returns the error with the code that goes first.
@@ -331,14 +339,9 @@ func readTarget(path string) (*suite.TargetFile, error) {
 }
 
 func failedIn(path string) ([]string, error) {
-	file, err := openFile("the results of --rerun-failed", path)
+	run, err := readRun("the results of --rerun-failed", path)
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	run, err := report.Read(file)
-	if err != nil {
-		return nil, failWith(exitInvalid, "--rerun-failed %s: %w", path, err)
 	}
 	var ids []string
 	for _, s := range run.Suites {
