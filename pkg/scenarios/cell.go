@@ -30,6 +30,7 @@ type world struct {
 	net      Net
 	mock     *mockllm.Mock
 	standard mockllm.Plan // the mock's answer to whoever says nothing else
+	direct   string       // base URL of the mock for this process
 	conn     Conn
 	client   *client.Client
 	who      string // the identity of the cell, at a target by URL
@@ -198,6 +199,7 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
 	go func() { done <- w.mock.Serve(serving, l) }()
+	w.direct = "http://" + l.Addr().String()
 	if advertise == "" || w.cell.Virtual {
 		advertise = "http://" + l.Addr().String()
 	}

@@ -5,87 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/load"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-const (
-	// defaultInFlight bounds an open load that names no bound.
-	defaultInFlight = 10_000
-	// defaultPatience is how long a load waits for what is in flight at its end.
-	defaultPatience = 30 * time.Second
-	// leastThink is how long a client of a closed load waits after an answer that
-	// took no time.
-	leastThink = time.Millisecond
-	// lookEvery is how often a load is looked at while it runs.
-	lookEvery = time.Second
-)
-
-// shot is one request of a load, with its times: from due and from sent, so that a
-// sender that falls behind cannot hide how long its clients waited.
-type shot struct {
-	s      *sentRequest
-	due    time.Time
-	warmup bool
-}
-
-// barrage is a load while it runs.
+// barrage is a load while it runs: package load says when each request is due and
+// measures it, this says what is sent.
 type barrage struct {
 	l    *lane
 	run  *stepRun
 	load *suite.Load
+	rng  *rand.Rand      // of the mix and of who leaves; drawn from in the order of firing
+	ctx  context.Context //nolint:containedctx // for what a guard reads on the looker's goroutine
 
-	begun   time.Time
-	flying  sync.WaitGroup
-	ctx     context.Context //nolint:containedctx // of the requests; it outlives the sending by the patience
-	stopped context.CancelCauseFunc
+	mu    sync.Mutex // guards what follows
+	shots []*shot
+	live  suite.LoadTotals // decisions so far, as the clients see them
+}
 
-	mu       sync.Mutex // guards what follows
-	rng      *rand.Rand
-	shots    []*shot
-	inFlight int
-	highest  int
-	planned  int // without warm-up
-	dropped  int // without warm-up
-	failure  error
+// shot is one request of a load.
+type shot struct {
+	s      *sentRequest
+	warmup bool
 }
 
 // load sends many requests, by arrival rate or by concurrency.
 func (l *lane) load(ctx context.Context, run *stepRun) error {
-	load := run.bound.Load
-	if load.Paired {
-		return errors.New("load.paired: a request cannot be sent to the backend directly; load.overhead compares with the mock's own time instead")
-	}
+	b := &barrage{l: l, run: run, load: run.bound.Load, ctx: ctx}
 	seed := l.w.draw()
-	requests, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	b := &barrage{
-		l: l, run: run, load: load, begun: time.Now(), ctx: requests, stopped: cancel,
-		rng: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // reproducible on purpose
-	}
-	watching, done := context.WithCancel(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() { b.watch(watching) })
-	var err error
-	if load.Model == suite.ModelClosed {
-		err = b.closed(requests)
-	} else {
-		err = b.open(requests, rand.New(rand.NewPCG(seed, 2))) //nolint:gosec // likewise
-	}
-	sending := time.Since(b.begun)
-	b.land()
-	done()
-	watcher.Wait()
-	if err = errors.Join(err, b.failure); err != nil {
+	b.rng = rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible on purpose
+	summary, err := b.fire(ctx, seed)
+	if err != nil && !errors.Is(err, errAborted) {
 		return err
 	}
 	l.w.settled()
-	run.load = b.totals(sending)
+	run.load = b.totals(summary)
+	run.result.Measured = summary
 	l.w.keep(run)
-	l.w.deliveredAsPlanned(run.load, l.w.cell.Virtual)
+	l.w.deliveredAsPlanned(summary, run)
 	return nil
 }
 
@@ -96,123 +61,81 @@ func (w *world) draw() uint64 {
 	return w.rng.Uint64()
 }
 
-// open sends each request when it is due, whatever became of those before it.
-func (b *barrage) open(ctx context.Context, rng *rand.Rand) error {
-	arrivals, err := schedule(b.load, rng, b.l.w.suite.readFile)
-	if err != nil {
-		return err
+// fire runs the whole load.
+func (b *barrage) fire(ctx context.Context, seed uint64) (*load.Summary, error) {
+	c := load.Config{Source: b.next, Seed: seed, Virtual: b.l.w.cell.Virtual, Look: b.look}
+	if b.load.Drain != nil {
+		c.Patience = max(*b.load.Drain, 1) // 0 would be the default
 	}
-	limit := b.load.MaxInFlight
-	if limit == 0 {
-		limit = defaultInFlight
-	}
-	for _, a := range arrivals {
-		if err := pause(ctx, a.due-time.Since(b.begun)); err != nil {
-			return b.why(err)
+	if b.load.Model == suite.ModelClosed {
+		if _, err := b.l.w.room(b.load.Concurrency); err != nil {
+			return nil, err
 		}
-		if b.full(limit, a.warmup) {
-			continue // dropped and counted: waiting would make the arrivals slower
-		}
-		if err := b.fire(b.begun.Add(a.due), a.warmup); err != nil {
-			return err
-		}
-	}
-	// The last stage lasts until its end, arrivals or not.
-	var whole time.Duration
-	for _, stage := range b.load.Stages {
-		whole += stage.For
-	}
-	return b.why(pause(ctx, whole-time.Since(b.begun)))
-}
-
-// full counts a planned request and tells whether it has to be dropped.
-func (b *barrage) full(limit int, warmup bool) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !warmup {
-		b.planned++
-	}
-	if b.inFlight < limit {
-		return false
-	}
-	if !warmup {
-		b.dropped++
-	}
-	return true
-}
-
-// closed keeps a fixed number of clients busy until enough was sent or time is up.
-// Clients begin at distinct instants.
-func (b *barrage) closed(ctx context.Context) error {
-	offsets := b.l.w.offsets(max(1, b.load.Concurrency))
-	left := b.load.Requests
-	var clients sync.WaitGroup
-	for _, offset := range offsets {
-		clients.Go(func() {
-			if pause(ctx, offset) != nil {
-				return
-			}
-			for ctx.Err() == nil && (b.load.For == 0 || time.Since(b.begun) < b.load.For) {
-				b.mu.Lock()
-				if b.load.Requests > 0 && left == 0 {
-					b.mu.Unlock()
-					return
-				}
-				left--
-				b.planned++
-				b.mu.Unlock()
-				s, err := b.prepare(time.Now(), false)
-				if err != nil {
-					b.fail(err)
-					return
-				}
-				b.deliver(s)
-				// An answer that took no time at all exists in virtual time only.
-				// Its client would ask for ever at one instant.
-				if time.Since(s.due) == 0 && pause(ctx, leastThink) != nil {
-					return
-				}
-			}
+		return load.Closed(ctx, load.ClosedConfig{
+			Config: c, Concurrency: b.load.Concurrency, Requests: int64(b.load.Requests), For: b.load.For,
 		})
 	}
-	clients.Wait()
-	return b.why(ctx.Err())
+	pacer, err := b.l.w.pacer(b.load, seed)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := b.l.w.room(b.load.MaxInFlight)
+	if err != nil {
+		return nil, err
+	}
+	return load.Open(ctx, load.OpenConfig{Config: c, Pacer: pacer, MaxInFlight: bound})
 }
 
-// why is nil where the load was stopped by a guard, which is no error of its own.
-func (b *barrage) why(err error) error {
-	if err != nil && errors.Is(context.Cause(b.ctx), errAborted) {
-		return nil
+// pacer says when the requests of an open load are due.
+func (w *world) pacer(l *suite.Load, seed uint64) (load.Pacer, error) {
+	process := load.Poisson()
+	if a := l.Arrivals; a != nil {
+		switch a.Kind {
+		case "constant":
+			process = load.Constant()
+		case "gamma":
+			process = load.Gamma(a.Shape)
+		case "trace":
+			text, err := w.suite.readFile(a.File)
+			if err != nil {
+				return nil, fmt.Errorf("reading the trace of a load: %w", err)
+			}
+			return load.ReadTrace(a.File, text)
+		}
 	}
-	return err
+	var stages []load.Stage
+	for _, s := range l.Stages {
+		stages = append(stages, load.Stage{For: s.For, From: s.Rate.From.PerSecond(), To: s.Rate.To.PerSecond(), Warmup: s.Warmup})
+	}
+	return load.NewStages(process, seed, stages...)
+}
+
+// room is how many requests may be in flight with the file descriptors that there
+// are. Who asks for more than there is room for hears it before anything is sent;
+// who names no bound gets what fits.
+func (w *world) room(asked int) (int, error) {
+	limit, known := descriptorLimit()
+	if w.cell.Virtual || !known {
+		return asked, nil
+	}
+	need := load.Descriptors{InFlight: int64(asked), Each: 4, Besides: 64} // client, target both ways, mock
+	if w.cell.Target.URL != "" {
+		need.Each = 2 // client and mock
+	}
+	if asked == 0 {
+		return int(min(load.DefaultMaxInFlight, max(1, need.Fits(limit)))), nil
+	}
+	if err := need.Check(limit); err != nil {
+		return 0, fmt.Errorf("before the load: %w", err)
+	}
+	return asked, nil
 }
 
 var errAborted = errors.New("stopped by abort-if")
 
-func (b *barrage) fail(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.failure == nil {
-		b.failure = err
-		b.stopped(err)
-	}
-}
-
-// fire sends one request of its own.
-func (b *barrage) fire(due time.Time, warmup bool) error {
-	s, err := b.prepare(due, warmup)
-	if err != nil {
-		return err
-	}
-	b.flying.Go(func() { b.deliver(s) })
-	return nil
-}
-
-// prepare makes the next request: its turn in the mix, whether its client leaves.
-// It is called in the order of sending, so that draws do not depend on answers.
-func (b *barrage) prepare(due time.Time, warmup bool) (*shot, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// next makes a request ready: its turn in the mix, whether its client leaves.
+func (b *barrage) next(planned load.Shot) (load.Fire, error) {
+	w := b.l.w
 	asked := b.run.raw.Load // as planned: each request is bound on its own
 	request := asked.Request
 	turn := b.rng.Float64()
@@ -229,61 +152,118 @@ func (b *barrage) prepare(due time.Time, warmup bool) (*shot, error) {
 			AfterHeaders: c.AfterHeaders, AfterBytes: int64(c.AfterBytes), AfterEvents: c.AfterEvents, After: c.After,
 		}
 	}
-	bound, err := request.Bind(b.l.w.runtime())
+	bound, err := request.Bind(w.runtime())
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.l.w.prepare(bound, b.run.result.ID, leave)
+	s, err := w.prepare(bound, b.run.result.ID, leave)
 	if err != nil {
 		return nil, err
 	}
-	one := &shot{s: s, due: due, warmup: warmup}
-	b.shots = append(b.shots, one)
-	b.inFlight++
-	b.highest = max(b.highest, b.inFlight)
-	return one, nil
-}
-
-func (b *barrage) deliver(one *shot) {
-	b.l.w.deliver(b.ctx, one.s)
-	one.s.lighten()
+	one := &shot{s: s, warmup: planned.Warmup}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.inFlight--
-}
-
-// land waits for what is in flight, for as long as the load has patience.
-func (b *barrage) land() {
-	patience := defaultPatience
-	if b.load.Drain != nil {
-		patience = *b.load.Drain
+	b.shots = append(b.shots, one)
+	b.mu.Unlock()
+	through := func(ctx context.Context) load.Result { return b.deliver(ctx, one) }
+	if !b.load.Paired {
+		return through, nil
 	}
-	timer := time.AfterFunc(patience, func() { b.stopped(context.DeadlineExceeded) })
-	defer timer.Stop()
-	b.flying.Wait()
+	direct, err := w.directly(s)
+	if err != nil {
+		return nil, err
+	}
+	return load.Pair(planned, direct, through), nil
 }
 
-// watch looks at the load while it runs: it tells how far it is, and stops it when
-// a guard says so.
-func (b *barrage) watch(ctx context.Context) {
-	for pause(ctx, lookEvery) == nil {
-		totals := b.totals(time.Since(b.begun))
-		b.l.w.report(b.progress(totals))
-		for _, e := range b.run.bound.AbortIf {
-			now := *b.run
-			now.load = totals
-			hit, _, err := e.Check(b.l.environment(ctx, &now, e))
-			if err != nil {
-				b.fail(fmt.Errorf("evaluating abort-if: %w", err))
-				return
-			}
-			if hit {
-				b.l.w.abort(e.Source)
-				b.stopped(errAborted)
-				return
-			}
+// deliver makes the exchange of a shot and keeps of it what later looks will need.
+func (b *barrage) deliver(ctx context.Context, one *shot) load.Result {
+	w := b.l.w
+	w.deliver(ctx, one.s)
+	w.mu.Lock()
+	one.s.lighten()
+	result := measured(one.s.x, one.s.gaps)
+	verdict := decision(one.s, false, false)
+	w.mu.Unlock()
+	switch {
+	case one.s.x.Outcome == client.Cancelled:
+		result.Outcome = load.Cancelled
+	case verdict == judge.Admitted:
+		result.Outcome = load.Admitted
+	case verdict == judge.Rejected:
+		result.Outcome = load.Rejected
+	}
+	if !one.warmup {
+		b.mu.Lock()
+		b.live.Count++
+		tally(&b.live, one.s, verdict)
+		if one.s.usage != nil {
+			b.live.AdmittedTokens += one.s.usage.Total
+		}
+		b.mu.Unlock()
+	}
+	return result
+}
+
+// measured is an exchange as package load counts it; its outcome is not known yet.
+func measured(x *client.Exchange, gaps []time.Duration) load.Result {
+	r := load.Result{Outcome: load.Failed, Status: x.Status, Sent: x.Sent, Ended: x.Ended, Gaps: gaps}
+	if x.Status == http.StatusOK {
+		r.Good = x.Outcome == client.Complete
+		r.Content = firstContent(x)
+	}
+	return r
+}
+
+func firstContent(x *client.Exchange) time.Time {
+	if !x.Content.IsZero() {
+		return x.Content
+	}
+	return x.Headers
+}
+
+// directly makes the same exchange with the mock itself. It is in no history: the
+// target has no part in it.
+func (w *world) directly(s *sentRequest) (load.Fire, error) {
+	id := s.id + "-direct"
+	wire, err := w.request(s.asked, id)
+	if err != nil {
+		return nil, err
+	}
+	wire.URL = w.direct + strings.TrimPrefix(wire.URL, w.conn.URL())
+	wire.Leave = s.wire.Leave
+	plan := mockllm.Plan{}
+	if s.asked.Plan != nil {
+		plan = w.plan(s.asked.Plan, s.id) // by the id of the other one: the same draws
+	}
+	plan.ID = id
+	return func(ctx context.Context) load.Result {
+		w.mock.SetPlan(id, plan)
+		defer w.mock.DropPlan(id)
+		return measured(w.client.Do(ctx, wire), nil)
+	}, nil
+}
+
+// look tells how far the load is, and stops it when a guard says so.
+func (b *barrage) look(p load.Progress) error {
+	b.l.w.report(LoadProgress{
+		Elapsed: p.Elapsed, Planned: p.Planned, Sent: p.Sent, Rate: p.Rate, Rejected: p.Rejected, InFlight: p.InFlight, P99: p.P99,
+	})
+	if len(b.run.bound.AbortIf) == 0 {
+		return nil
+	}
+	now := *b.run
+	now.load = b.soFar(p.Summary())
+	for _, e := range b.run.bound.AbortIf {
+		hit, _, err := e.Check(b.l.environment(b.ctx, &now, e))
+		if err != nil {
+			return fmt.Errorf("evaluating abort-if: %w", err)
+		}
+		if hit {
+			b.l.w.abort(e.Source)
+			return errAborted
 		}
 	}
+	return nil
 }
 
 // abort notes that a guard stopped the scenario.
@@ -291,17 +271,4 @@ func (w *world) abort(guard string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.result.Aborted = guard
-}
-
-func (b *barrage) progress(totals *suite.LoadTotals) LoadProgress {
-	var planned time.Duration
-	for _, stage := range b.load.Stages {
-		planned += stage.For
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return LoadProgress{
-		Elapsed: time.Since(b.begun), Planned: planned, Sent: int64(len(b.shots)), Rate: totals.AchievedRate,
-		Rejected: totals.Rejected, InFlight: int64(b.inFlight), P99: totals.Latency.P99,
-	}
 }

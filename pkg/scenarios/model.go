@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/load"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
@@ -239,6 +240,7 @@ type StepResult struct {
 	Checks   []Check            `json:"checks,omitempty"`
 	Saved    map[string]any     `json:"saved,omitempty"`
 	Load     *suite.LoadTotals  `json:"load,omitempty"`
+	Measured *load.Summary      `json:"measured,omitempty"` // of a load: its histograms and its series over time
 	Drain    *suite.DrainTotals `json:"drain,omitempty"`
 	Parallel [][]*StepResult    `json:"parallel,omitempty"`
 	Source   string             `json:"source,omitempty"` // the step's YAML; only of one that did not pass

@@ -426,6 +426,27 @@ func TestLoads(t *testing.T) {
 	}
 }
 
+// Each request of a paired load goes to the mock as well, which is no part of the
+// history: the target had no hand in it.
+func TestPairedLoad(t *testing.T) {
+	s := only(t, run(t, head+`
+  - id: paired
+    steps:
+      - load:
+          arrivals: constant
+          paired: true
+          stages: [ { for: 1s, rate: 10/s } ]
+          request: { headers: { x-tenant: "t${i}" }, plan: { timing: { ttft: { dist: normal, mean: 40ms, sd: 10ms } } } }
+        check:
+          - load.count == 10
+          - load.overhead.max < 1ms   # virtual time: both wait for the same draws of the mock
+`))
+	if m := s.Steps[0].Measured; s.Outcome != scenarios.Pass || m.Overhead.Count != 10 || m.Overhead.Histogram() == nil || len(s.Requests) != 10 {
+		s.Requests = nil
+		t.Errorf("%d pairs: %s", m.Overhead.Count, dump(s))
+	}
+}
+
 func TestLoadStoppedByItsGuard(t *testing.T) {
 	s := only(t, run(t, head+`
   - id: a
