@@ -68,6 +68,7 @@ soak: build ## what is too long for every change
 .PHONY: bench
 bench: ## benchmarks; figures are in docs/performance.md
 	go test -run '^$$' -bench . -benchmem ./...
+	scripts/bench-load
 
 .PHONY: release-check
 release-check: ## cross-compile what is released and check the release configuration
