@@ -86,6 +86,9 @@ func TestUndeliveredLoad(t *testing.T) {
 		if !strings.HasPrefix(w.result.InvalidLoad, row.want) || row.want == "" && w.result.InvalidLoad != "" {
 			t.Errorf("found %q, expected %q", w.result.InvalidLoad, row.want)
 		}
+		if warned := len(w.result.Warnings) == 1; warned != (row.want != "") {
+			t.Errorf("the warnings are %q", w.result.Warnings)
+		}
 		for text, ofDelivery := range map[string]bool{
 			"load.overhead.p99 < 5ms": true, "steps.wave.load.ttft.p99 < 80ms": true, "load.dropped == 0": true,
 			"load.achieved_rate >= 0.98 * load.planned_rate": true, "load.goodput >= 0.9 * load.admitted": false, "judge.over_admitted == 0": false,

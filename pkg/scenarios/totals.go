@@ -101,6 +101,7 @@ func (w *world) deliveredAsPlanned(s *load.Summary, run *stepRun) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.result.InvalidLoad = strings.Join(reasons, "; ")
+	w.result.Warnings = append(w.result.Warnings, "the measurement is invalid: "+w.result.InvalidLoad)
 }
 
 // latencyBound is a load's latency with an upper bound that is a literal.
