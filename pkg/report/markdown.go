@@ -71,7 +71,7 @@ func (m *markdown) failures(run *scenarios.Run) {
 
 func (m *markdown) failure(g failedGroup) {
 	sc := g.cells[0]
-	m.printf("\n<details><summary>%s <code>%s/%s</code> %s</summary>\n\n", mdMark(sc.Outcome), mdText(g.suite.Name), mdText(sc.ID), mdText(sc.Requirement))
+	m.printf("\n<details><summary>%s <code>%s/%s</code> %s</summary>\n\n", mdMark(sc.Outcome), htmlText.Replace(g.suite.Name), htmlText.Replace(sc.ID), htmlText.Replace(sc.Requirement))
 	var text strings.Builder
 	for _, l := range g.leaves() {
 		fmt.Fprintf(&text, "%s\n%s\n", first(l.message, l.name), l.detail)
@@ -132,6 +132,9 @@ func mdBar(c scenarios.Counts) string {
 	}
 	return strings.Repeat(rest, width-len(bad)) + bad
 }
+
+// htmlText escapes what stands within an element, where Markdown has no say.
+var htmlText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\n", " ")
 
 // mdText escapes what Markdown and HTML would take as theirs.
 func mdText(s string) string {

@@ -3,8 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
@@ -103,17 +105,17 @@ func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	case len(cells) > 1:
 		note = fmt.Sprintf("%d cells", len(cells))
 	}
-	line := fmt.Sprintf("%-30s %8s  ", p.shorten(cells[0].Scenario, min(40, p.room("")-16)), note)
-	fmt.Fprintf(p, "  %s %s\n", p.mark(outcome, warned > 0), strings.TrimRight(line+p.dim(p.requirement(cells[0].Requirement, p.room(line)-5)), " "))
+	line := fmt.Sprintf("%-30s %8s  ", p.shorten(visible(cells[0].Scenario), min(40, p.room("")-16)), note)
+	fmt.Fprintf(p, "  %s %s\n", p.mark(outcome, warned > 0), strings.TrimRight(line+p.dim(p.requirement(visible(cells[0].Requirement), p.room(line)-5)), " "))
 	if outcome == scenarios.Skip {
-		fmt.Fprintf(p, "      %s\n", p.dim("skipped: "+cells[0].Reason))
+		fmt.Fprintf(p, "      %s\n", p.dim("skipped: "+visible(cells[0].Reason)))
 	}
 	said := map[string]bool{}
 	for _, c := range cells {
 		for _, w := range c.Warnings {
 			if !said[w] {
 				said[w] = true
-				fmt.Fprintf(p, "      %s\n", p.yellow("warning: "+w))
+				fmt.Fprintf(p, "      %s\n", p.yellow("warning: "+visible(w)))
 			}
 		}
 	}
@@ -149,14 +151,14 @@ func (p *pretty) failures(run *scenarios.Run) {
 // named is a failed scenario in one line.
 func (p *pretty) named(g failedGroup) {
 	line := fmt.Sprintf("%-44s ", p.shorten(g.suite.Name+"/"+g.cells[0].Scenario, 44))
-	fmt.Fprintf(p, "  %s %s%s\n", p.mark(g.cells[0].Outcome, false), line, p.dim(p.requirement(g.cells[0].Reason, p.room(line)-4)))
+	fmt.Fprintf(p, "  %s %s%s\n", p.mark(g.cells[0].Outcome, false), line, p.dim(p.requirement(visible(g.cells[0].Reason), p.room(line)-4)))
 }
 
 func (p *pretty) failure(g failedGroup) {
 	sc := g.cells[0]
 	fmt.Fprintf(p, "%s %s  %s\n", p.mark(sc.Outcome, false), p.bold(g.suite.Name+"/"+sc.ID), p.dim(fmt.Sprintf("%s:%d", sc.File, sc.Line)))
 	if sc.Requirement != "" {
-		fmt.Fprintf(p, "  %s\n", sc.Requirement)
+		fmt.Fprintf(p, "  %s\n", visible(sc.Requirement))
 	}
 	failed := g.leaves()
 	for i, l := range failed {
@@ -167,7 +169,7 @@ func (p *pretty) failure(g failedGroup) {
 		p.leaf(l)
 	}
 	if len(failed) == 0 && sc.Reason != "" {
-		fmt.Fprintf(p, "  %s\n", sc.Reason)
+		fmt.Fprintf(p, "  %s\n", visible(sc.Reason))
 	}
 	fmt.Fprintf(p, "\n  %s %s\n", p.dim("run again"), rerun(sc))
 	if len(g.cells) > 1 {
@@ -179,28 +181,28 @@ func (p *pretty) failure(g failedGroup) {
 // leaf explains one failed check: what was expected and found, or the values of its
 // parts, and the request that shows it.
 func (p *pretty) leaf(l leaf) {
-	fmt.Fprintf(p, "\n  %s %s  %s\n", p.red(p.glyph("▸", ">")), l.name, p.dim(fmt.Sprintf("line %d", l.line)))
+	fmt.Fprintf(p, "\n  %s %s  %s\n", p.red(p.glyph("▸", ">")), visible(l.name), p.dim(fmt.Sprintf("line %d", l.line)))
 	c := l.check
 	switch {
 	case c == nil:
 		for line := range strings.Lines(l.message + "\n" + l.detail) {
-			fmt.Fprintf(p, "    %s\n", strings.TrimRight(line, "\n"))
+			fmt.Fprintf(p, "    %s\n", visible(strings.TrimRight(line, "\n")))
 		}
 		return
 	case c.Expected != "" || c.Found != "":
-		fmt.Fprintf(p, "    expected  %s\n    found     %s\n", p.green(c.Expected), p.red(c.Found))
+		fmt.Fprintf(p, "    expected  %s\n    found     %s\n", p.green(visible(c.Expected)), p.red(visible(c.Found)))
 	case c.Values != nil:
 		for i, line := range strings.Split(strings.TrimRight(c.Values.String(), "\n"), "\n") {
-			if i == 0 {
+			if line = visible(line); i == 0 {
 				line = p.red(line)
 			}
 			fmt.Fprintf(p, "    %s\n", line)
 		}
 	case c.Message != "":
-		fmt.Fprintf(p, "    %s\n", p.red(c.Message))
+		fmt.Fprintf(p, "    %s\n", p.red(visible(c.Message)))
 	}
 	if curl := curlOf(l.scenario, c); curl != "" {
-		fmt.Fprintf(p, "    %s   %s\n", p.dim("request"), p.dim(curl))
+		fmt.Fprintf(p, "    %s   %s\n", p.dim("request"), p.dim(visible(curl)))
 	}
 }
 
@@ -221,7 +223,7 @@ func (p *pretty) budget(run *scenarios.Run) {
 		fmt.Fprintf(p, "  %-10s %s %*d\n", row.name, row.paint(p.bar(row.amount, b.point.Reserved)), digits, row.amount)
 	}
 	if len(b.level) > 1 {
-		low, high := extent(b.level)
+		low, high := slices.Min(b.level), slices.Max(b.level)
 		fmt.Fprintf(p, "  %-10s %s %s\n", "level", p.green(p.sparkline(b.level, low, high)), p.dim(fmt.Sprintf("%d to %d left", low, high)))
 	}
 	p.WriteByte('\n')
@@ -231,7 +233,7 @@ func (p *pretty) budget(run *scenarios.Run) {
 type budgetShown struct {
 	where string
 	point *scenarios.LedgerPoint
-	level []judge.Sample
+	level []int64
 }
 
 // bestBudget is the account with the most to see: the most ups and downs, then the
@@ -252,7 +254,7 @@ func bestBudget(run *scenarios.Run) *budgetShown {
 				}
 				b := &budgetShown{where: run.Suites[i].Name + "/" + sc.Scenario, point: l}
 				if len(accounts) > 0 {
-					b.level = accounts[0].Level
+					b.level = course(accounts[0].Level)
 				}
 				if best == nil || score(b) > score(best) {
 					best = b
@@ -263,27 +265,34 @@ func bestBudget(run *scenarios.Run) *budgetShown {
 	return best
 }
 
+// course is a level as it went: at each instant it came from one of its bounds, the
+// one that is nearer to where it was, and went to the other.
+func course(level []judge.Sample) []int64 {
+	var all []int64
+	for i, s := range level {
+		from, to := s.Max, s.Min
+		if i > 0 {
+			if at := all[len(all)-1]; max(at-s.Min, s.Min-at) < max(at-s.Max, s.Max-at) {
+				from, to = to, from
+			}
+		}
+		all = append(all, from, to)
+	}
+	return all
+}
+
 // turns is how often a level rises by a quarter of its range or more.
-func turns(level []judge.Sample) int {
-	low, high := extent(level)
-	n := 0
+func turns(level []int64) int {
+	if len(level) == 0 {
+		return 0
+	}
+	quarter, n := (slices.Max(level)-slices.Min(level))/4, 0
 	for i := 1; i < len(level); i++ {
-		if 4*(level[i].Max-level[i-1].Max) > high-low {
+		if level[i]-level[i-1] > quarter {
 			n++
 		}
 	}
 	return n
-}
-
-// extent is the least and the most of a level.
-func extent(level []judge.Sample) (low, high int64) {
-	for i, s := range level {
-		if i == 0 {
-			low, high = s.Max, s.Max
-		}
-		low, high = min(low, s.Max), max(high, s.Max)
-	}
-	return low, high
 }
 
 // barWidth is the length of a bar.
@@ -301,11 +310,11 @@ func (p *pretty) bar(amount, whole int64) string {
 
 // sparkline draws a level over its events, each as wide as the others: a scenario
 // rests for most of its time.
-func (p *pretty) sparkline(level []judge.Sample, low, high int64) string {
+func (p *pretty) sparkline(level []int64, low, high int64) string {
 	glyphs := []rune(p.glyph("▁▂▃▄▅▆▇█", "_.-~=+*#"))
 	var b strings.Builder
 	for i := range barWidth {
-		v := level[i*len(level)/barWidth].Max
+		v := level[i*len(level)/barWidth]
 		b.WriteRune(glyphs[(v-low)*int64(len(glyphs)-1)/max(1, high-low)])
 	}
 	return b.String()
@@ -385,6 +394,17 @@ func (p *pretty) dim(s string) string    { return p.paint("2", s) }
 func (p *pretty) red(s string) string    { return p.paint("31", s) }
 func (p *pretty) green(s string) string  { return p.paint("32", s) }
 func (p *pretty) yellow(s string) string { return p.paint("33", s) }
+
+// visible shows what a target can have sent on one line, without the control
+// characters that a terminal would obey.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return '\u00b7'
+		}
+		return r
+	}, s)
+}
 
 // room is how many columns a line leaves; a terminal without a width has room enough.
 func (p *pretty) room(line string) int {

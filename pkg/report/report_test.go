@@ -1,0 +1,342 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+var update = flag.Bool("update", false, "write golden files and the schema")
+
+// small is testdata/run.json: something of everything.
+func small(t *testing.T) *scenarios.Run {
+	t.Helper()
+	file, err := os.Open("testdata/run.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	run, err := Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+func render(t *testing.T, write func(io.Writer, *scenarios.Run) error, run *scenarios.Run) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// golden compares with a file; -update writes it. Look at what changes.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; go test ./pkg/report -update writes it.\n%s", path, firstDifference(got, string(want)))
+	}
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return "found    " + g[i] + "\nexpected " + w[i]
+		}
+	}
+	return "one is longer than the other"
+}
+
+func TestGolden(t *testing.T) {
+	run := small(t)
+	for _, tc := range []struct {
+		file  string
+		write func(io.Writer, *scenarios.Run) error
+	}{
+		{"golden.json", JSON},
+		{"golden.junit.xml", JUnit},
+		{"golden.tap", TAP},
+		{"golden.ctrf.json", CTRF},
+		{"golden.md", Markdown},
+		{"golden.github", GitHub},
+		{"golden.compliance.yaml", WriteCompliance},
+		{"golden.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 100}) }},
+		{"golden.narrow.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 60, ASCII: true}) }},
+		{"golden.color.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 100, Color: true}) }},
+		{"golden.html", htmlWithoutAssets},
+	} {
+		t.Run(tc.file, func(t *testing.T) { golden(t, tc.file, render(t, tc.write, run)) })
+	}
+}
+
+var (
+	nonces  = regexp.MustCompile(`nonce(-|=")[A-Z2-7]{26}`)
+	scripts = regexp.MustCompile(`(?s)(<script nonce[^>]*>).*?(</script>)`)
+	styles  = regexp.MustCompile(`(?s)(<style>).*?(</style>)`)
+)
+
+// htmlWithoutAssets leaves out what is random and what has files of its own.
+func htmlWithoutAssets(w io.Writer, run *scenarios.Run) error {
+	var b bytes.Buffer
+	if err := HTML(&b, run); err != nil {
+		return err
+	}
+	text := nonces.ReplaceAllString(b.String(), "nonce${1}NONCE")
+	text = scripts.ReplaceAllString(text, "$1…$2")
+	_, err := io.WriteString(w, styles.ReplaceAllString(text, "$1…$2"))
+	return err
+}
+
+// Everything that is rendered is rendered from what run.json holds.
+func TestEveryKindReadsTheModelAlone(t *testing.T) {
+	run := small(t)
+	var text bytes.Buffer
+	if err := JSON(&text, run); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Read(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Kinds {
+		if k.Name == "events" || k.Name == "html" {
+			continue // the one needs histories, the other has a nonce
+		}
+		if render(t, k.Write, run) != render(t, k.Write, again) {
+			t.Errorf("%s differs after a way through run.json", k.Name)
+		}
+	}
+	if render(t, htmlWithoutAssets, run) != render(t, htmlWithoutAssets, again) {
+		t.Error("html differs after a way through run.json")
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"schemaVersion": 99}`: "schemaVersion is 99, this program reads 1 to 1",
+		`{}`:                    "schemaVersion is 0",
+		`nonsense`:              "reading a run",
+	} {
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Read(%s): found %v, expected %q", text, err, want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, k := range Kinds {
+		if found, err := Find(k.Name); err != nil || found.Doc != k.Doc {
+			t.Errorf("Find(%q) = %v, %v", k.Name, found, err)
+		}
+	}
+	if _, err := Find("pdf"); err == nil || !strings.Contains(err.Error(), "json, html, junit") {
+		t.Errorf("Find(pdf): found %v, expected the list of kinds", err)
+	}
+}
+
+// JUnit: what Jenkins and GitLab count is one case per check, and each of the four
+// outcomes in its own element.
+func TestJUnitStructure(t *testing.T) {
+	run := small(t)
+	var doc junitSuites
+	if err := xml.Unmarshal([]byte(render(t, JUnit, run)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	failures, errs, skips, cases := 0, 0, 0, 0
+	for _, s := range doc.Suites {
+		for _, c := range s.Cases {
+			cases++
+			elements := 0
+			for element, n := range map[*junitText]*int{c.Failure: &failures, c.Error: &errs, c.Skipped: &skips} {
+				if element != nil {
+					*n++
+					elements++
+				}
+			}
+			if elements > 1 {
+				t.Errorf("%s %s has %d outcomes", c.Class, c.Name, elements)
+			}
+			if c.File == "" || c.Line == 0 {
+				t.Errorf("%s %s has no place", c.Class, c.Name)
+			}
+		}
+	}
+	if cases != doc.Tests || failures != doc.Failures || errs != doc.Errors || skips != doc.Skipped {
+		t.Errorf("found %d cases, %d failures, %d errors, %d skipped; the head says %d, %d, %d, %d",
+			cases, failures, errs, skips, doc.Tests, doc.Failures, doc.Errors, doc.Skipped)
+	}
+	if want := len(leaves(run)); cases != want {
+		t.Errorf("found %d cases, expected one for each of the %d checks", cases, want)
+	}
+	if failures != 5 || errs != 1 || skips != 1 {
+		t.Errorf("found %d failures, %d errors, %d skips; expected 5, 1, 1", failures, errs, skips)
+	}
+	if strings.Contains(render(t, JUnit, run), "\x1b") {
+		t.Error("a control character, which XML cannot hold")
+	}
+}
+
+// A failed SHOULD is a pass with a warning, in every form that counts.
+func TestWarningIsNoFailure(t *testing.T) {
+	for _, l := range leaves(small(t)) {
+		if l.scenario.ID == "core/retry-after" && (l.outcome != scenarios.Pass || !l.warning) {
+			t.Errorf("%s: found %s, expected a pass with a warning", l.name, l.outcome)
+		}
+	}
+}
+
+func TestMarkdownStaysSmall(t *testing.T) {
+	run := small(t)
+	s := &run.Suites[0]
+	failed := *s.Scenarios[1]
+	check := &failed.Steps[0].Checks[0]
+	check.Message = strings.Repeat("x", 2000) + "``` |"
+	for range 2000 {
+		one := failed
+		one.Scenario += "x"
+		one.ID = one.Scenario
+		s.Scenarios = append(s.Scenarios, &one)
+		failed = one
+		failed.Scenario = strings.Repeat("s", len(s.Scenarios)%50) + "refund"
+	}
+	text := render(t, Markdown, run)
+	if len(text) >= 1<<20 {
+		t.Errorf("found %d bytes, GitHub takes less than %d", len(text), 1<<20)
+	}
+	if !strings.Contains(text, "more scenarios did not pass") {
+		t.Error("what was left out is not told")
+	}
+	if strings.Count(text, "<details>") != strings.Count(text, "</details>") {
+		t.Error("cut in the middle of an element")
+	}
+}
+
+func TestEvents(t *testing.T) {
+	run := small(t)
+	if err := Events(io.Discard, run); err == nil {
+		t.Error("a run without histories has no events, and said nothing")
+	}
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			sc.History = &judge.History{Header: judge.Header{Cell: sc.ID, Start: 1}}
+		}
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"events.jsonl", "events.jsonl.zst"} {
+		path := filepath.Join(dir, name)
+		file, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, _ := Find("events")
+		if err := kind.WriteAs(path, file, run); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := os.ReadFile(path)
+		if packed := bytes.HasPrefix(raw, []byte("\x28\xb5\x2f\xfd")); packed != strings.HasSuffix(name, ".zst") {
+			t.Errorf("%s: packed is %v", name, packed)
+		}
+		back, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		histories, err := judge.ReadHistories(back)
+		if err != nil || len(histories) != 10 {
+			t.Errorf("%s: found %d histories, %v; expected 10", name, len(histories), err)
+		}
+		if err := back.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a target sends can hold anything; no form may be broken by it, and no page
+// may run it.
+func TestHostileText(t *testing.T) {
+	run := small(t)
+	const evil = "</script><script>hacked=1</script><img src=x onerror=hacked=1>\"'&]]>\x00\x1b[31m\n::error::%0A| `\u2028"
+	poison(run, evil)
+	page := render(t, HTML, run)
+	if strings.Contains(page, "<script>hacked") || strings.Contains(page, "<img src=x") {
+		t.Error("the page holds markup of the target")
+	}
+	if n := strings.Count(page, "</script>"); n != 2 {
+		t.Errorf("found %d ends of scripts, expected 2", n)
+	}
+	if err := xml.Unmarshal([]byte(render(t, JUnit, run)), new(junitSuites)); err != nil {
+		t.Errorf("JUnit: %v", err)
+	}
+	if !json.Valid([]byte(render(t, CTRF, run))) {
+		t.Error("CTRF is no JSON")
+	}
+	for line := range strings.Lines(render(t, GitHub, run)) {
+		if !strings.HasPrefix(line, "::error file=") && !strings.HasPrefix(line, "::warning file=") && !strings.HasPrefix(line, "::notice file=") {
+			t.Errorf("a command of the target's: %q", line)
+		}
+	}
+	for line := range strings.Lines(render(t, TAP, run)) {
+		if strings.HasPrefix(line, "::") {
+			t.Errorf("a line of the target's: %q", line)
+		}
+	}
+	if text := render(t, func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{}) }, run); strings.ContainsAny(text, "\x00\x1b") {
+		t.Error("pretty output passes control characters on to the terminal")
+	}
+}
+
+// poison puts a text wherever a target or a suite can put one.
+func poison(run *scenarios.Run, evil string) {
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			sc.Requirement += evil
+			sc.Stderr += evil
+			if sc.Reason != "" {
+				sc.Reason += evil
+			}
+			for _, x := range sc.Requests {
+				x.ID, x.Curl, x.Key = x.ID+evil, x.Curl+evil, x.Key+evil
+				if x.Wire != nil {
+					x.Wire.Response += evil
+				}
+			}
+			if sc.Judged != nil {
+				for j := range sc.Judged.Accounts {
+					sc.Judged.Accounts[j].Key += evil
+				}
+			}
+			sc.EachStep(func(st *scenarios.StepResult) {
+				for j := range st.Checks {
+					c := &st.Checks[j]
+					c.Text, c.Message, c.Found = c.Text+evil, c.Message+evil, c.Found+evil
+				}
+			})
+		}
+	}
+}
