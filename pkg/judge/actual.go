@@ -30,6 +30,7 @@ func (r *Request) lasted() int64 {
 
 func byOutcome(r *Request, h *Hold, l *Limit, t *Target) Span {
 	keep := h.Reserved.atLeast(observed(r, h))
+	keep.Hi = max(keep.Hi, weighed(r.Early, l.Weights))
 	used, reported := weighed(r.Usage, l.Weights), r.Usage != nil
 	switch r.Outcome {
 	case OutcomeUsage:
@@ -125,7 +126,7 @@ func (r *Request) leftAt() int64 {
 // larger of reservation and truth.
 func unknownActual(r *Request, h *Hold, l *Limit) Span {
 	used := weighed(r.Usage, l.Weights)
-	most := max(h.Reserved.Hi, used, observed(r, h).Hi)
+	most := max(h.Reserved.Hi, used, weighed(r.Early, l.Weights), observed(r, h).Hi)
 	switch {
 	case r.Usage != nil && r.Outcome == OutcomeUsage:
 		return Exactly(used)

@@ -106,14 +106,25 @@ func (b *binder) rule(d *ruleDoc) {
 	case "concurrency":
 		b.hold(Hold{Limit: d.ids[0], Key: key, Reserved: Exactly(1)})
 	case "token_bucket":
-		b.hold(Hold{Limit: d.ids[0], Key: key, Reserved: b.priced(d.Config.CostSource, &d.Config)})
+		b.hold(within(Hold{Limit: d.ids[0], Key: key, Reserved: b.priced(d.Config.CostSource, &d.Config)}, int64(d.Config.Burst)/million))
 	case "cost_based":
 		if d.Config.CostKey == "usage" {
 			b.usageCost(d, key)
 			return
 		}
-		b.hold(Hold{Limit: d.ids[0], Key: key, Reserved: b.priced(d.Config.CostKey, &d.Config)})
+		b.hold(within(Hold{Limit: d.ids[0], Key: key, Reserved: b.priced(d.Config.CostKey, &d.Config)}, d.Config.Budget))
 	}
+}
+
+// within marks a hold that costs more than its account ever has: no wait helps.
+func within(h Hold, most int64) Hold {
+	switch {
+	case h.Reserved.Lo > most:
+		h.Permanent = Yes
+	case h.Reserved.Hi > most:
+		h.Permanent = Maybe
+	}
+	return h
 }
 
 func charged(method string) bool {
@@ -226,7 +237,7 @@ func (b *binder) usageCost(d *ruleDoc, key string) {
 	} else { // the allowance of a rule that has no field for it
 		h.Reserved = Between(weightedCost(f.Prompt, 0, 0, w), weightedCost(f.Prompt, f.N, defaultCompletion, w))
 	}
-	b.hold(h)
+	b.hold(within(h, d.Config.Budget))
 }
 
 // priced is a fixed cost, or one that the client names: never below the fixed one.
@@ -260,6 +271,10 @@ func (b *binder) foreign(l *Limit) {
 			return
 		}
 		h.Prompt, h.Reserved = b.foreignCost(l)
+		// Whoever reserves can never admit it; whoever charges afterwards can.
+		if h.Reserved.Hi > max(l.Amount.Lo, l.Burst.Lo) {
+			h.Permanent = Maybe
+		}
 	}
 	b.hold(h)
 }

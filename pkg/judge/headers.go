@@ -200,10 +200,10 @@ func (c *court) judgeRate(r *Request, h *RateHeader, seats []seat) {
 	var limits, lefts, resets []Span
 	for _, s := range seats {
 		l := s.account.limit
-		if l.Dimension != h.Dimension || s.account.high == nil && l.Window != WindowCalendar {
+		if !l.countsAs(h.Dimension) || s.account.high == nil && l.Window != WindowCalendar {
 			continue
 		}
-		if h.Limit != nil && !contains(l.shown(), *h.Limit, 0) && len(seats) > 1 && l.shown().IsPoint() {
+		if h.Limit != nil && !contains(l.shown(), *h.Limit, 0) && len(seats) > 1 {
 			limits = append(limits, l.shown())
 			continue // it speaks of another account
 		}
@@ -235,6 +235,12 @@ func anyContains(spans []Span, v, slack int64) bool {
 		}
 	}
 	return len(spans) == 0
+}
+
+// countsAs reports whether headers about a dimension may speak of the limit. A
+// budget that is settled by usage counts tokens.
+func (l *Limit) countsAs(d Dimension) bool {
+	return l.Dimension == d || d == Tokens && l.Dimension == Cost && l.Settles
 }
 
 // shown is the limit that headers name: the burst, or the window's amount.
@@ -289,13 +295,17 @@ func rateFinding(k Kind, r *Request, h *RateHeader, what string, said int64, wan
 
 // judgeReserved compares x-llmlimit-reserved with the largest token hold.
 func (c *court) judgeReserved(r *Request, seats []seat) {
-	var most Span
+	var most, withBudgets Span
 	for _, s := range seats {
+		held := r.Holds[s.account.charges[s.charge].hold].Reserved
 		if s.account.limit.Dimension == Tokens {
-			most = most.atLeast(r.Holds[s.account.charges[s.charge].hold].Reserved)
+			most = most.atLeast(held)
+		}
+		if s.account.limit.countsAs(Tokens) {
+			withBudgets = withBudgets.atLeast(held)
 		}
 	}
-	if v := *r.SaidReserved; !contains(most, v, 0) {
+	if v := *r.SaidReserved; !contains(most, v, 0) && !contains(withBudgets, v, 0) {
 		f := rateFinding(HeaderReserved, r, &RateHeader{Source: "x-llmlimit", Dimension: Tokens}, "reserved", v, []Span{most})
 		c.find(f)
 	}

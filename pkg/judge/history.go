@@ -188,6 +188,9 @@ type Request struct {
 	// Usage is what the mock truly wrote, in the classes that the dialect conveys;
 	// nil if it wrote none that is valid.
 	Usage *Usage `json:"usage,omitempty"`
+	// Early is the most that a stream without a valid usage at its end may have told
+	// before it broke off; nil if it told nothing.
+	Early *Usage `json:"early,omitempty"`
 	// Content is how many bytes of decoded text, reasoning and tool arguments the
 	// target may have seen: from what the client got to what the mock wrote.
 	Content Span `json:"content,omitzero"`

@@ -75,12 +75,36 @@ func (b *binder) descriptor(name string) (string, bool) {
 			v = b.view.Peer
 		}
 	case "body":
-		if gjson.ValidBytes(b.body) {
-			v = gjson.GetBytes(b.body, gjson.Escape(field)).String()
-		}
+		v = b.inBody(field)
 	}
 	v = strings.Trim(v, " \t")
 	return v, v != ""
+}
+
+// inBody is a text field of the body. The model of some providers stands in the
+// path instead: there it names the same thing, and the path decides.
+func (b *binder) inBody(field string) string {
+	v := ""
+	if gjson.ValidBytes(b.body) {
+		if found := gjson.GetBytes(b.body, gjson.Escape(field)); found.Type == gjson.String {
+			v = found.String()
+		}
+	}
+	if field != "model" {
+		return v
+	}
+	if _, after, ok := strings.Cut(b.view.Path, "/models/"); ok { // Gemini: /models/NAME:method
+		if name, _, ok := strings.Cut(after, ":"); ok {
+			return name
+		}
+	}
+	if _, after, ok := strings.Cut(b.view.Path, "/model/"); ok { // Bedrock: /model/NAME/method
+		return after[:max(0, strings.LastIndexByte(after, '/'))]
+	}
+	if _, after, ok := strings.Cut(b.view.Path, "/deployments/"); ok && v == "" { // Azure
+		v, _, _ = strings.Cut(after, "/")
+	}
+	return v
 }
 
 // claim reads a claim of a bearer token without verifying it.
