@@ -33,7 +33,10 @@ type world struct {
 	direct   string       // base URL of the mock for this process
 	conn     Conn
 	client   *client.Client
+	backend  string // base URL of the mock, as the target reaches it
 	who      string // the identity of the cell, at a target by URL
+	ids      *identities
+	channels []string // control channels that survive a target by URL
 	start    time.Time
 	turn     chan struct{} // holds one token: who may wait for the bubble
 
@@ -94,6 +97,10 @@ func (w *world) live(ctx context.Context) {
 		w.fault(err)
 		return
 	}
+	if err := w.meet(ctx); err != nil {
+		w.fault(err)
+		return
+	}
 	if missing := w.cell.Missing(w.conn.Capabilities()); missing != "" {
 		w.result.Outcome, w.result.Reason = Skip, "the target cannot: "+missing
 		return
@@ -137,6 +144,7 @@ func (w *world) open(ctx context.Context) (shut func() error, err error) {
 	}
 	closers = append(closers, closeMock)
 
+	w.backend = backend
 	w.conn, err = w.openTarget(ctx, backend)
 	if err != nil {
 		return shut, fmt.Errorf("starting the target: %w", err)
@@ -192,9 +200,12 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 	}
 	w.standard = opts.Plan
 	w.mock = mockllm.New(opts)
+	if w.byURL() && w.o.known != nil {
+		return w.goOnStage(ctx, listen, advertise)
+	}
 	l, err := w.net.Listen(listen)
 	if err != nil {
-		return "", nil, fmt.Errorf("starting the mock: %w", err)
+		return "", nil, mockCannotListen(listen, err)
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
@@ -213,6 +224,32 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 	}, nil
 }
 
+func mockCannotListen(addr string, err error) error {
+	return fmt.Errorf("the mock cannot listen on %s: the port is taken, or the address is not of this machine; "+
+		"correct --mock-listen or backend.mock.listen: %w", addr, err)
+}
+
+// byURL tells whether the target runs already.
+func (w *world) byURL() bool { return w.cell.Target != nil && w.cell.Target.URL != "" }
+
+// goOnStage makes the mock of this cell answer at the address that the target
+// knows.
+func (w *world) goOnStage(ctx context.Context, listen, advertise string) (backend string, shut func() error, err error) {
+	s, err := w.o.known.stage(w.net, listen)
+	if err != nil {
+		return "", nil, mockCannotListen(listen, err)
+	}
+	if advertise == "" {
+		advertise = "http://" + s.addr
+	}
+	end := s.play(ctx, w.mock.Handler())
+	return advertise, func() error {
+		w.mock.Release()
+		end()
+		return nil
+	}, nil
+}
+
 func (w *world) openTarget(ctx context.Context, backend string) (Conn, error) {
 	t := w.cell.Target
 	if t == nil || t.Serve == nil && t.URL == "" {
@@ -220,7 +257,10 @@ func (w *world) openTarget(ctx context.Context, backend string) (Conn, error) {
 	}
 	if t.URL != "" {
 		var err error
-		if w.who, err = w.identity(); err != nil {
+		if w.ids, err = w.newIdentities(ctx, w.place()); err != nil {
+			return nil, err
+		}
+		if w.who, err = w.ids.own(); err != nil {
 			return nil, err
 		}
 		w.readRules(nil)

@@ -20,7 +20,8 @@ func (w *world) declared() judge.Target {
 	target := judge.Target{
 		Accounting: accounting(t.Accounting), DebtFloor: judge.DebtFloor(known(t.DebtFloor)),
 		SettleDelay: int64(w.settle()), TolerancePPM: int64(float64(t.Tolerance) * 1e6),
-		UsedAccounts: t.Identity == nil,
+		UsedAccounts: w.ids == nil || w.ids.shared(),
+		Ledger:       t.Ledger != nil && t.Ledger.URL != "",
 	}
 	if d := t.Disconnect; d != nil {
 		target.Disconnect, target.Drain = judge.DisconnectDrain, int64(d.Drain)

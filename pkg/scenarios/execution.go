@@ -38,6 +38,7 @@ type unit struct {
 var errFailFast = errors.New("a scenario before it failed, and --fail-fast was given")
 
 func newExecution(plan *Plan, o Options) *execution {
+	o.known = newAcquaintances()
 	e := &execution{plan: plan, o: o}
 	for _, s := range plan.Suites {
 		for _, cell := range s.Program.Cells {
@@ -70,6 +71,9 @@ func (e *execution) run(ctx context.Context) (*Run, error) {
 	e.runVirtual(work, virtual)
 	e.runReal(work, direct, max(1, e.o.Workers))
 	e.runReal(work, serial, 1)
+	if err := e.o.known.close(); err != nil {
+		return nil, fmt.Errorf("closing the mock: %w", err)
+	}
 	return e.summary(ctx, time.Since(began)), nil
 }
 

@@ -62,7 +62,7 @@ scenarios:
 	if r.Counts.Pass != 2 || r.Counts.Skip != 1 || r.Environment.Target != gateway.URL {
 		t.Error(dump(r))
 	}
-	if len(seen) != 2 || !seen["t-abcd1234-1"] || !seen["t-abcd1234-2"] {
+	if len(seen) != 3 || !seen["t-abcd1234-0"] || !seen["t-abcd1234-1"] || !seen["t-abcd1234-2"] {
 		t.Errorf("came as %v", seen)
 	}
 	for _, s := range r.Suites[0].Scenarios[:2] {

@@ -96,7 +96,7 @@ func (j *job) plan() (*PlannedSuite, error) {
 	s, problems := planSuite(source, suite.Options{
 		Vars: j.Vars, RunID: j.RunID, Seed: &j.Seed, Profile: j.Profile, Tags: j.Tags, IDs: j.IDs, Only: j.Only,
 		Env: func(name string) (string, bool) { value, ok := j.Env[name]; return value, ok },
-	})
+	}, j.RunID)
 	if s == nil || problems.Err() != nil {
 		return nil, fmt.Errorf("planning %s again: %w", j.Name, problems.Err())
 	}

@@ -69,6 +69,7 @@ func (w *world) readLedger(ctx context.Context) ([]ledgerAccount, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger at %s: %w", url, err)
 	}
+	accounts = w.own(accounts)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := time.Since(w.start)
@@ -80,6 +81,21 @@ func (w *world) readLedger(ctx context.Context) ([]ledgerAccount, error) {
 		w.result.Ledgers = append(w.result.Ledgers, point)
 	}
 	return accounts, nil
+}
+
+// own are the accounts of this cell's clients: a target by URL has those of other
+// cells too, and of whoever else uses it.
+func (w *world) own(accounts []ledgerAccount) []ledgerAccount {
+	if w.who == "" {
+		return accounts
+	}
+	w.mu.Lock()
+	clients := map[string]bool{}
+	for _, s := range w.sent {
+		clients[s.who], clients["sha256:"+digestOf([]byte(s.who))[:12]] = true, true
+	}
+	w.mu.Unlock()
+	return slices.DeleteFunc(accounts, func(a ledgerAccount) bool { return !clients[a.Key] })
 }
 
 // parseLedger reads a list of accounts, a list under "accounts", or one account.

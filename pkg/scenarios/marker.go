@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
 // markerSize is the length of the text that carries a marker. It is the same for
@@ -119,23 +117,4 @@ func markedText(value any, id string) any {
 		text += strings.Repeat(".", fill)
 	}
 	return text + marker
-}
-
-// identity is who this cell is, for a target that tells clients apart by a header:
-// the template with the place of the cell in the plan, or that place in the list.
-func (w *world) identity() (string, error) {
-	who := w.cell.Target.Identity
-	if who == nil {
-		return "", nil
-	}
-	place := 1 + slices.IndexFunc(w.suite.Program.Cells, func(c *suite.Cell) bool { return c.ID == w.cell.ID })
-	switch {
-	case who.Pool == nil && (who.JWT != nil || len(who.Setup) > 0):
-		return "", fmt.Errorf("target.identity: this runner makes identities from a pool only; found jwt or setup")
-	case who.Pool == nil:
-		return "", nil
-	case len(who.Pool.List) > 0:
-		return who.Pool.List[(place-1)%len(who.Pool.List)], nil
-	}
-	return strings.ReplaceAll(who.Pool.Template, "${i}", strconv.Itoa(place)), nil
 }

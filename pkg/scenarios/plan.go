@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
@@ -31,19 +32,26 @@ type PlannedSuite struct {
 	Digest  string // sha256: of the file and of everything that it refers to
 
 	source  Source
+	before  int // cells of the suites before it
+	total   int // cells of the whole plan
 	options suite.Options
 	files   map[string][]byte // what was read while planning
 	env     map[string]string // what was looked up while planning
 }
 
 // NewPlan reads suites and plans them with the same options. Problems are those of
-// all suites; the plan is nil if any of them forbids a run. The RunID of the
-// options should be given for targets whose accounts outlive the run.
+// all suites; the plan is nil if any of them forbids a run. Without a RunID in the
+// options the seed gives it, except for suites whose target is one by URL: its
+// accounts outlive the run, so that chance gives it, once for all of them.
 func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
 	plan := &Plan{}
 	var problems suite.Problems
+	chance := o.RunID
+	if chance == "" {
+		chance = fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // a name, no secret
+	}
 	for _, source := range sources {
-		s, found := planSuite(source, o)
+		s, found := planSuite(source, o, chance)
 		problems = append(problems, found...)
 		if s != nil {
 			plan.Suites = append(plan.Suites, s)
@@ -52,10 +60,26 @@ func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
+	before := 0
+	for _, s := range plan.Suites {
+		s.before, s.total = before, plan.Cells()
+		before += len(s.Program.Cells)
+	}
 	return plan, problems
 }
 
-func planSuite(source Source, o suite.Options) (*PlannedSuite, suite.Problems) {
+// byURL tells whether a suite will be run against a target that runs already.
+func byURL(s *suite.Suite, o suite.Options) bool {
+	switch {
+	case o.URL != "":
+		return true
+	case o.Target != nil:
+		return o.Target.Target != nil && o.Target.Target.URL != ""
+	}
+	return s.Target != nil && s.Target.URL != ""
+}
+
+func planSuite(source Source, o suite.Options, chance string) (*PlannedSuite, suite.Problems) {
 	s := &PlannedSuite{source: source, files: map[string][]byte{}, env: map[string]string{}}
 	o.ReadFile = s.readFile
 	if lookup := o.Env; lookup != nil {
@@ -67,11 +91,14 @@ func planSuite(source Source, o suite.Options) (*PlannedSuite, suite.Problems) {
 			return value, ok
 		}
 	}
-	s.options = o
 	read, problems := suite.Read(source.Name, source.Data, s.readFile)
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
+	if byURL(read, o) {
+		o.RunID = chance
+	}
+	s.options = o
 	program, found := suite.Compile(read, o)
 	problems = append(problems, found...)
 	if len(problems.Errors()) > 0 {

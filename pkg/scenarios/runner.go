@@ -40,6 +40,8 @@ type Options struct {
 	// Observe hears of progress; calls never overlap. It must not block for long.
 	// Nil hears nothing.
 	Observe func(Event)
+
+	known *acquaintances // what the cells of a run tell each other of targets by URL
 }
 
 // TLSFiles are the files of a TLS client, each optional.

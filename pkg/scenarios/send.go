@@ -30,11 +30,14 @@ type sentRequest struct {
 	path  string // without the query
 	query string
 
+	who string // the identity that it came with, at a target by URL
+
 	x        *client.Exchange // nil while under way
 	bytes    int64            // of the body, as they came
 	content  int64            // of text in the answer, as the client got it
 	usage    *client.Usage    // what the client was told
 	streamed bool             // it came as events
+	torn     bool             // it is no JSON to anybody, although it says so
 	gaps     []time.Duration  // between its events, of a request of a load
 	said     judge.Said
 	seen     *suite.Response // cached once nothing of it can change any more
@@ -128,7 +131,7 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 		l.w.written(ctx, s)
 	}
 	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
-		return nil, fmt.Errorf("reaching the target: %w", s.x.Err) // not its answer, but our surroundings
+		return nil, l.w.unreachable(s.x.Err) // not its answer, but our surroundings
 	}
 	switch {
 	case ctx.Err() != nil && s.x.Outcome == client.Failed:
@@ -158,6 +161,9 @@ func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sen
 	if s.wire, err = w.request(r, s.id); err != nil {
 		return nil, err
 	}
+	if s.who, err = w.payer(r); err != nil {
+		return nil, err
+	}
 	s.wire.Leave = leave
 	u, err := url.Parse(s.wire.URL)
 	if err != nil {
@@ -177,6 +183,7 @@ func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	defer w.mu.Unlock()
 	s.x, s.said, s.usage = x, said, usage
 	s.bytes, s.content, s.streamed = int64(len(x.Raw)), content, len(x.Events) > 0
+	s.torn = torn(x)
 }
 
 // plan is the mock's answer with every distribution drawn, by a seed that depends
@@ -214,14 +221,16 @@ func (w *world) request(r *suite.Request, id string) (client.Request, error) {
 	if r.JSON != nil {
 		out.Header.Set("Content-Type", "application/json")
 	}
+	w.headers(out.Header, r.Headers)
 	t := w.cell.Target
-	for _, headers := range []map[string]string{t.Headers, w.o.Header, r.Headers} {
-		for name, value := range headers {
-			out.Header.Set(name, value)
-		}
+	who, err := w.payer(r)
+	if err != nil {
+		return client.Request{}, err
 	}
-	if who := first(r.Key, w.who); t.Identity != nil && t.Identity.Header != "" && who != "" && r.Headers[t.Identity.Header] == "" {
-		out.Header.Set(t.Identity.Header, who)
+	if t.Identity != nil && (t.Identity.Header == "" || r.Headers[t.Identity.Header] == "") {
+		if err := w.ids.present(who, out.Header, time.Now()); err != nil {
+			return client.Request{}, err
+		}
 	}
 	// The second name is for gateways that forward x-pass-* without the prefix.
 	out.Header.Set("X-Llmlimit-Mock", "id="+id)
@@ -229,6 +238,24 @@ func (w *world) request(r *suite.Request, id string) (client.Request, error) {
 		out.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
 	}
 	return out, nil
+}
+
+// headers are those that every request has, with a request's own over them.
+func (w *world) headers(to http.Header, own map[string]string) {
+	for _, headers := range []map[string]string{w.cell.Target.Headers, w.o.Header, own} {
+		for name, value := range headers {
+			to.Set(name, value)
+		}
+	}
+}
+
+// payer is the identity that a request comes with at a target by URL; empty if the
+// target does not tell clients apart.
+func (w *world) payer(r *suite.Request) (string, error) {
+	if w.ids == nil || r.Key == "" {
+		return w.who, nil
+	}
+	return w.ids.named(r.Key)
 }
 
 func (w *world) body(r *suite.Request, id string) ([]byte, error) {

@@ -57,8 +57,8 @@ func (d *decoder) misspelt(n *node) bool {
 
 func (d *decoder) checkCancel(n *node, s *Step) {
 	t := reflect.TypeFor[Step]()
-	if s.Send == nil {
-		d.fail(n.at("cancel"), t, "cancel without a send", "send beside it; a load has a cancel of its own", "")
+	if s.Send == nil && s.Drain == nil {
+		d.fail(n.at("cancel"), t, "cancel without a send", "send or drain beside it; a load has a cancel of its own", "")
 	}
 	if cancel := n.get("cancel"); !open(cancel) && cancel.kind == mapNode && len(cancel.fields) != 1 {
 		d.fail(cancel, t, fmt.Sprintf("cancel with %d moments", len(cancel.fields)), "one of after-headers, after-bytes, after-events and after", "")

@@ -201,8 +201,22 @@ func (c *compiler) scenario(p *Program, sc *Scenario, selection selection) {
 			p.NotSelected = append(p.NotSelected, NotSelected{ID: cell.ID, Pos: sc.Pos, Reason: reason})
 			continue
 		}
+		c.needsTarget(cell)
 		p.Cells = append(p.Cells, cell)
 	}
+}
+
+// needsTarget refuses a cell that will run against a gateway that nobody has named:
+// its url is an environment variable that is not set.
+func (c *compiler) needsTarget(cell *Cell) {
+	url := c.suite.root.get("target").get("url")
+	if c.options.Env == nil || c.options.Target != nil || url == nil || cell.Target.URL != "" || cell.Target.Serve != nil {
+		return
+	}
+	c.report(Problem{
+		Pos: url.pos, Message: fmt.Sprintf("no gateway is named: %s is not set", strings.Trim(url.text, "${}")),
+		Expected: "that variable, or --target URL, or --target-file FILE", Anchor: "target",
+	})
 }
 
 // cell builds one choice of a matrix.
@@ -281,6 +295,9 @@ func (c *compiler) target(scope *scope) *Target {
 	if c.options.Target != nil {
 		n, file, lines = c.options.Target.root.get("target"), c.options.Target.root.pos.File, c.options.Target.lines
 	}
+	if n != nil && c.options.URL != "" { // it replaces the suite's, which may name what is not set
+		n = n.without("url")
+	}
 	out := &Target{}
 	if n != nil {
 		opaque := n.get("serve").get("rules")
@@ -305,13 +322,16 @@ func (c *compiler) target(scope *scope) *Target {
 }
 
 // mayBeUnset tells whether a node is one where an unset environment variable
-// just switches a feature off.
+// just switches a feature off, or leaves the gateway to be named by --target.
 func mayBeUnset(target, at *node) bool {
-	return at != nil && (target.get("metrics").get("url") == at || target.get("ledger").get("url") == at)
+	return at != nil && (target.get("url") == at || target.get("metrics").get("url") == at || target.get("ledger").get("url") == at)
 }
 
 // emptied replaces what is still an environment name in such places.
 func emptied(target *node, optional func(target, at *node) bool) *node {
+	if url := target.get("url"); url != nil && optional(target, url) && strings.HasPrefix(url.text, "${env.") {
+		target = target.without("url")
+	}
 	for _, part := range []string{"metrics", "ledger"} {
 		url := target.get(part).get("url")
 		if url != nil && optional(target, url) && strings.HasPrefix(url.text, "${env.") {

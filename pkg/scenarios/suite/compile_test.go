@@ -267,8 +267,20 @@ func TestEnvironmentAndTarget(t *testing.T) {
 	if !p.External || p.Cells[0].Virtual || !p.Cells[0].Serial || p.Cells[1].Serial {
 		t.Errorf("an external target runs in real time, and alone where metrics are compared: %+v", p.Cells[0])
 	}
-	if want := []string{"http://gw", "sk-secret"}; !slices.Equal(slices.Sorted(slices.Values(p.Secrets)), want) {
+	if want := []string{"sk-secret"}; !slices.Equal(slices.Sorted(slices.Values(p.Secrets)), want) {
 		t.Errorf("secrets %v", p.Secrets)
+	}
+	for value, want := range map[string][]string{
+		"https://gw:8443/base":        nil, // where it is, everybody may know
+		"https://me:pass@gw/base?k=v": {"me:pass", "k=v"},
+		"sk-1234":                     {"sk-1234"},
+		"gateway.internal":            {"gateway.internal"},
+		"redis://:pass@store":         {"redis://:pass@store"},
+		"":                            nil,
+	} {
+		if got := secretsIn(value); !slices.Equal(got, want) {
+			t.Errorf("secrets in %q: %q, expected %q", value, got, want)
+		}
 	}
 	step := p.Cells[0].Steps[0]
 	if body, _ := step.Send.JSON.Value.(map[string]any); body["max_tokens"] != int64(10000) || *step.Gap != 5*time.Second {
@@ -456,6 +468,23 @@ func TestFeaturesAndNeeds(t *testing.T) {
 	cell := &Cell{Scenario: &Scenario{Needs: []string{"ledger", "metrics"}}}
 	if cell.Missing([]string{"ledger"}) != "metrics" || cell.Missing([]string{"metrics", "ledger"}) != "" {
 		t.Error("missing capabilities")
+	}
+}
+
+// --target replaces the URL and nothing else; without it, a URL that is not set is an
+// error only where something would run.
+func TestTargetURL(t *testing.T) {
+	text := strings.Replace(environmentSuite, "suite: env\n", "suite: env\nprofile: { name: p, version: v1 }\n", 1)
+	env := func(name string) (string, bool) { return "sk-1234", name == "KEY" }
+	p := program(t, text, Options{Env: env, URL: "http://other", Profile: "p"})
+	if target := p.Cells[0].Target; target.URL != "http://other" || target.Limits[0].Amount != 10000 || target.Identity == nil {
+		t.Errorf("%+v", target)
+	}
+	if p := program(t, text, Options{Env: env}); len(p.Cells) != 0 || len(p.NotSelected) != 2 {
+		t.Errorf("without --profile: %+v", p)
+	}
+	if got := problemsOf(t, text, Options{Env: env, Profile: "p"}); !strings.Contains(got, "no gateway is named: env.URL is not set") || !strings.Contains(got, "--target URL") {
+		t.Error(got)
 	}
 }
 

@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,10 +98,36 @@ func (s *scope) lookupEnv(name string) (any, bool, *nameError) {
 	if !ok {
 		return nil, false, &nameError{message: fmt.Sprintf("the environment variable %s is not set", name), unset: true}
 	}
-	if value != "" && s.secrets != nil {
-		s.secrets[value] = true
+	if s.secrets != nil {
+		for _, secret := range secretsIn(value) {
+			s.secrets[secret] = true
+		}
 	}
 	return value, false, nil
+}
+
+// secretsIn is what of a value of the environment must not be shown: all of it,
+// except that a URL may be shown but for its password and its query. Where a
+// gateway listens is no secret, and a finding without it cannot be repeated.
+func secretsIn(value string) []string {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if value == "" {
+			return nil
+		}
+		return []string{value}
+	}
+	var secrets []string
+	if u.User != nil {
+		secrets = append(secrets, u.User.String())
+	}
+	if u.RawQuery != "" {
+		secrets = append(secrets, u.RawQuery)
+	}
+	if u.Fragment != "" {
+		secrets = append(secrets, u.EscapedFragment())
+	}
+	return secrets
 }
 
 // find walks a dotted path through nested maps.

@@ -1,0 +1,317 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// acquaintances is what the cells of a run have learned of targets by URL. The
+// first cell looks, the others are told.
+type acquaintances struct {
+	mu     sync.Mutex
+	met    map[string]*acquaintance
+	stages map[string]*stage // by the address asked for
+}
+
+func newAcquaintances() *acquaintances {
+	return &acquaintances{met: map[string]*acquaintance{}, stages: map[string]*stage{}}
+}
+
+// stage is where the mock listens, opened by the first who asks.
+func (k *acquaintances) stage(n Net, addr string) (*stage, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s := k.stages[addr]; s != nil {
+		return s, nil
+	}
+	s, err := newStage(n, addr)
+	if err == nil {
+		k.stages[addr] = s
+	}
+	return s, err
+}
+
+// close ends what was opened for targets by URL.
+func (k *acquaintances) close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var errs []error
+	for _, s := range k.stages {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// acquaintance is one target by URL, as it was found before the first cell.
+type acquaintance struct {
+	err      error    // why it cannot be judged
+	channels []string // of the control channels, which reached the mock
+	notes    []string
+}
+
+// meet makes sure, once a run, that the target can be judged: it answers, its
+// upstream is our mock, a control channel survives it, and its limiter works. What
+// is wrong is said with the side that is wrong and what to do.
+func (w *world) meet(ctx context.Context) error {
+	if w.cell.Target.URL == "" || w.o.known == nil {
+		return nil
+	}
+	known := w.o.known
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	a := known.met[w.cell.Target.URL]
+	if a == nil {
+		a = &acquaintance{}
+		a.err = w.introduce(ctx, a)
+		known.met[w.cell.Target.URL] = a
+	}
+	for _, note := range a.notes {
+		w.note(note)
+	}
+	w.channels = a.channels
+	return a.err
+}
+
+// patience is how long one look at a target may take.
+const patience = 30 * time.Second
+
+// introduce looks at a target that nobody has looked at.
+func (w *world) introduce(ctx context.Context, a *acquaintance) error {
+	within := patience
+	if r := w.cell.Target.Ready; r != nil && r.Within != nil {
+		within = *r.Within
+	}
+	until := time.Now().Add(within)
+	if err := w.listens(ctx, until); err != nil {
+		return err
+	}
+	look, err := w.newLook(ctx)
+	if err != nil || look == nil {
+		return err
+	}
+	for {
+		entries := look.send(ctx, mockllm.Plan{}, nil)
+		if err = w.diagnose(look, entries); err == nil {
+			a.channels = arrived(entries)
+			break
+		}
+		// A gateway that is starting may not know its routes yet.
+		if time.Now().After(until) || !w.starting(look) || pause(ctx, 250*time.Millisecond) != nil {
+			return err
+		}
+	}
+	if w.cell.Target.Control == "auto" || w.cell.Target.Control == "" {
+		if len(a.channels) == 0 {
+			return fmt.Errorf("the gateway at %s reaches the mock, but no control channel survives on the way (header, prompt, model): "+
+				"something rewrites the prompt; `llmlimit doctor %[1]s` shows what arrives", w.cell.Target.URL)
+		}
+	}
+	if note := w.announced(look.x); note != "" {
+		a.notes = append(a.notes, note)
+	}
+	if r := w.cell.Target.Ready; r != nil && r.LimiterProbe {
+		return w.limiterWorks(ctx, look, until)
+	}
+	return nil
+}
+
+// starting tells whether waiting may help: only where the block says that the
+// target has to become ready.
+func (w *world) starting(l *look) bool {
+	return w.cell.Target.Ready != nil && (l.x.Status == 0 || l.x.Status >= 500 || l.x.Status == http.StatusNotFound)
+}
+
+// listens waits until ready.path answers.
+func (w *world) listens(ctx context.Context, until time.Time) error {
+	r := w.cell.Target.Ready
+	if r == nil || r.Path == "" {
+		return nil
+	}
+	for {
+		request := client.Request{Method: http.MethodGet, URL: w.conn.URL() + r.Path, Header: http.Header{}}
+		w.headers(request.Header, nil)
+		x := w.client.Do(ctx, request)
+		if x.Status > 0 && x.Status < 500 {
+			return nil
+		}
+		if time.Now().After(until) || pause(ctx, 100*time.Millisecond) != nil {
+			if x.Status == 0 {
+				return w.unreachable(x.Err)
+			}
+			return fmt.Errorf("the gateway at %s never became ready: GET %s still answers %d; look at its log, or correct target.ready.path", w.cell.Target.URL, r.Path, x.Status)
+		}
+	}
+}
+
+// look is a request beforehand, as nobody in particular.
+type look struct {
+	w     *world
+	asked *suite.Request
+	who   string
+	ids   *identities
+	count int
+	x     *client.Exchange
+}
+
+// newLook takes the first request of the suite, which says the path, the model and
+// the dialect. No request: there is nothing to look with.
+func (w *world) newLook() (*look, error) {
+	var asked *suite.Request
+	eachStep(w.cell.Steps, func(step *suite.Step) {
+		if asked != nil || step.Open() {
+			return
+		}
+		switch {
+		case step.Send != nil:
+			asked = step.Send
+		case step.Drain != nil:
+			asked = step.Drain.Request
+		case step.Load != nil:
+			asked = step.Load.Request
+		}
+	})
+	if asked == nil || asked.JSON == nil {
+		return nil, nil //nolint:nilnil // nothing to look with is no error
+	}
+	ids, err := w.newIdentities(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	who, err := ids.own()
+	return &look{w: w, asked: asked, who: who, ids: ids}, err
+}
+
+// send makes one request and gives what the mock saw of it. over changes fields of
+// the body.
+func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any) []mockllm.Entry {
+	w := l.w
+	l.count++
+	id := fmt.Sprintf("%s-look-%d", w.requestID(0), l.count)
+	plan.ID = id
+	w.mock.SetPlan(id, plan)
+	defer w.mock.DropPlan(id)
+	request := client.Request{
+		Method: first(l.asked.Method, http.MethodPost), URL: w.conn.URL() + l.asked.Path, Header: http.Header{"Content-Type": {"application/json"}},
+	}
+	w.headers(request.Header, l.asked.Headers)
+	request.Header.Set("X-Llmlimit-Mock", "id="+id)
+	request.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
+	if err := l.ids.present(l.who, request.Header, time.Now()); err != nil {
+		l.x = &client.Exchange{Err: err, Outcome: client.Failed}
+		return nil
+	}
+	request.Body = lookBody(l.asked, id, over)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	seen := len(w.mock.Journal().Entries())
+	l.x = w.client.Do(ctx, request)
+	entries := w.mock.Journal().Entries()
+	return slices.Clone(entries[min(seen, len(entries)):])
+}
+
+// lookBody is the body of a look: an answer whole, and with a marker.
+func lookBody(asked *suite.Request, id string, over map[string]any) []byte {
+	value := marked(asked.JSON.Value, asked.Path, id)
+	if object, ok := value.(map[string]any); ok {
+		maps.Copy(object, over) // marked has made a copy
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil
+	}
+	return body
+}
+
+// arrived lists the channels that carried something to the mock.
+func arrived(entries []mockllm.Entry) []string {
+	if len(entries) == 0 {
+		return nil
+	}
+	var channels []string
+	for _, c := range entries[len(entries)-1].Channels {
+		if c == "header" || c == "marker" || c == "model" {
+			channels = append(channels, c)
+		}
+	}
+	return channels
+}
+
+// announced compares what the target says of its limit with what was declared.
+func (w *world) announced(x *client.Exchange) string {
+	for _, said := range judge.ReadSaid(x.Header, x.Headers.UnixNano()).Rates {
+		if said.Dimension != judge.Tokens || said.Limit == nil {
+			continue
+		}
+		fits := true
+		for _, l := range w.cell.Target.Limits {
+			if l.Dimension == "tokens" {
+				if *said.Limit == l.Amount || *said.Limit == l.Burst {
+					return ""
+				}
+				fits = false
+			}
+		}
+		if !fits {
+			return fmt.Sprintf("the gateway says that its limit is %d tokens, and target.limits declares another: "+
+				"correct the block, or the gateway's configuration; verdicts are about what was declared", *said.Limit)
+		}
+	}
+	return ""
+}
+
+// limiterWorks waits until nobody in particular is rejected, or is told of a limit:
+// a listener that answers need not have its limits yet.
+func (w *world) limiterWorks(ctx context.Context, l *look, until time.Time) error {
+	if len(judge.ReadSaid(l.x.Header, l.x.Headers.UnixNano()).Rates) > 0 {
+		return nil
+	}
+	limit := w.tokenLimit()
+	if limit == nil || w.cell.Target.Identity == nil {
+		w.note("the limiter was not waited for: that needs a declared limit of tokens and an identity to spend")
+		return nil
+	}
+	most := max(limit.Amount, limit.Burst)
+	plan, err := mockllm.PlanFromValue(map[string]any{"usage": map[string]any{"in": int64(1), "out": most}})
+	if err != nil {
+		return fmt.Errorf("asking for a rejection: %w", err)
+	}
+	spent := int64(0)
+	for {
+		entries := l.send(ctx, plan, nil)
+		if len(entries) == 0 && l.x.Status >= 400 && l.x.Status < 500 {
+			return nil
+		}
+		if len(entries) > 0 {
+			spent += most + 1
+		}
+		if spent > 4*most && time.Now().After(until.Add(-patience+5*time.Second)) || time.Now().After(until) {
+			return fmt.Errorf("the gateway at %s lets one client use %d tokens, %d are declared as the most (%s): its limit is not enforced; "+
+				"is the policy attached to this route, is the limit keyed by what target.identity sends, is the limiter's store up?",
+				w.cell.Target.URL, spent, most, limit.Name)
+		}
+		if err := pause(ctx, max(w.settle(), 50*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *world) tokenLimit() *suite.Limit {
+	for i := range w.cell.Target.Limits {
+		if l := &w.cell.Target.Limits[i]; l.Dimension == "tokens" {
+			return l
+		}
+	}
+	return nil
+}
