@@ -167,7 +167,7 @@ type look struct {
 
 // newLook takes the first request of the suite, which says the path, the model and
 // the dialect. No request: there is nothing to look with.
-func (w *world) newLook() (*look, error) {
+func (w *world) newLook(ctx context.Context) (*look, error) {
 	var asked *suite.Request
 	eachStep(w.cell.Steps, func(step *suite.Step) {
 		if asked != nil || step.Open() {
