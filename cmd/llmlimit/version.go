@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker in releases; `go install` leaves it to the module's
-// version.
-var version = ""
+// Set by the linker in releases; `go install` leaves them to what the module and the
+// repository say.
+var version, commit string
 
 // buildInfo says what this binary was made from.
 type buildInfo struct {
@@ -23,7 +23,7 @@ type buildInfo struct {
 }
 
 func build() buildInfo {
-	b := buildInfo{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := buildInfo{Version: version, Commit: commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -32,7 +32,7 @@ func build() buildInfo {
 		b.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		if s.Key == "vcs.revision" && b.Commit == "" {
 			b.Commit = s.Value
 		}
 	}
