@@ -82,7 +82,7 @@ func (a *app) explain(id string) error {
 		}
 	}
 	all, err := listScenarios(nil)
-	if err != nil {
+	if err != nil && !found {
 		return err
 	}
 	for _, l := range all {
