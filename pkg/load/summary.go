@@ -1,7 +1,6 @@
 package load
 
 import (
-	"encoding/json"
 	"fmt"
 	"iter"
 	"time"
@@ -43,18 +42,6 @@ type Timings struct {
 
 // Distribution is of durations, from a microsecond to an hour, to three digits.
 type Distribution struct {
-	Count                                    int64
-	Min, Mean, P50, P90, P95, P99, P999, Max time.Duration
-
-	histogram *hdrhistogram.Histogram // nil if empty
-}
-
-// Histogram is the distribution whole, in microseconds; nil if it is empty. It is
-// the caller's to read, not to change.
-func (d *Distribution) Histogram() *hdrhistogram.Histogram { return d.histogram }
-
-// distributionJSON is a distribution in run.json.
-type distributionJSON struct {
 	Count int64         `json:"count"`
 	Min   time.Duration `json:"min_ns"`
 	Mean  time.Duration `json:"mean_ns"`
@@ -64,38 +51,44 @@ type distributionJSON struct {
 	P99   time.Duration `json:"p99_ns"`
 	P999  time.Duration `json:"p999_ns"`
 	Max   time.Duration `json:"max_ns"`
-	// HDR is the histogram in microseconds, V2, compressed, in base64.
-	HDR string `json:"hdr,omitempty"`
+	// HDR is all of it, in the exchange format of HdrHistogram: V2, compressed, in
+	// base64, values in microseconds. It is absent from an empty distribution.
+	HDR HDR `json:"hdr,omitzero"`
 }
 
-// MarshalJSON writes the quantiles, and the histogram in its own exchange format.
-func (d Distribution) MarshalJSON() ([]byte, error) {
-	out := distributionJSON{d.Count, d.Min, d.Mean, d.P50, d.P90, d.P95, d.P99, d.P999, d.Max, ""}
-	if d.histogram != nil {
-		blob, err := d.histogram.EncodeV2()
-		if err != nil {
-			return nil, fmt.Errorf("encoding a histogram: %w", err)
-		}
-		out.HDR = string(blob)
+// HDR is a histogram of microseconds. As text it is in its exchange format.
+type HDR struct{ histogram *hdrhistogram.Histogram }
+
+// Histogram is nil if the distribution is empty. It is the caller's to read, not to
+// change.
+func (h HDR) Histogram() *hdrhistogram.Histogram { return h.histogram }
+
+// IsZero tells whether there is no histogram.
+func (h HDR) IsZero() bool { return h.histogram == nil }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (h HDR) MarshalText() ([]byte, error) {
+	if h.histogram == nil {
+		return nil, nil
 	}
-	return json.Marshal(out)
+	blob, err := h.histogram.EncodeV2()
+	if err != nil {
+		return nil, fmt.Errorf("encoding a histogram: %w", err)
+	}
+	return blob, nil
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
-func (d *Distribution) UnmarshalJSON(text []byte) error {
-	var in distributionJSON
-	if err := json.Unmarshal(text, &in); err != nil {
-		return err
-	}
-	*d = Distribution{in.Count, in.Min, in.Mean, in.P50, in.P90, in.P95, in.P99, in.P999, in.Max, nil}
-	if in.HDR == "" {
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (h *HDR) UnmarshalText(text []byte) error {
+	h.histogram = nil
+	if len(text) == 0 {
 		return nil
 	}
-	h, err := hdrhistogram.Decode([]byte(in.HDR))
+	decoded, err := hdrhistogram.Decode(text)
 	if err != nil {
 		return fmt.Errorf("decoding a histogram: %w", err)
 	}
-	d.histogram = h
+	h.histogram = decoded
 	return nil
 }
 
@@ -118,7 +111,7 @@ func describe(h *hdrhistogram.Histogram) Distribution {
 	return Distribution{
 		Count: h.TotalCount(), Min: micros(h.Min()), Mean: time.Duration(h.Mean() * float64(time.Microsecond)),
 		P50: micros(at[0]), P90: micros(at[1]), P95: micros(at[2]), P99: micros(at[3]), P999: micros(at[4]), Max: micros(h.Max()),
-		histogram: h.Clone(),
+		HDR: HDR{h.Clone()},
 	}
 }
 

@@ -441,7 +441,7 @@ func TestPairedLoad(t *testing.T) {
           - load.count == 10
           - load.overhead.max < 1ms   # virtual time: both wait for the same draws of the mock
 `))
-	if m := s.Steps[0].Measured; s.Outcome != scenarios.Pass || m.Overhead.Count != 10 || m.Overhead.Histogram() == nil || len(s.Requests) != 10 {
+	if m := s.Steps[0].Measured; s.Outcome != scenarios.Pass || m.Overhead.Count != 10 || m.Overhead.HDR.Histogram() == nil || len(s.Requests) != 10 {
 		s.Requests = nil
 		t.Errorf("%d pairs: %s", m.Overhead.Count, dump(s))
 	}
