@@ -66,6 +66,9 @@ func (h HDR) Histogram() *hdrhistogram.Histogram { return h.histogram }
 // IsZero tells whether there is no histogram.
 func (h HDR) IsZero() bool { return h.histogram == nil }
 
+// JSONSchemaAlias tells generators of schemas that it is a string.
+func (HDR) JSONSchemaAlias() any { return "" }
+
 // MarshalText implements [encoding.TextMarshaler].
 func (h HDR) MarshalText() ([]byte, error) {
 	if h.histogram == nil {
