@@ -1,18 +1,23 @@
 package mockllm
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
 )
 
-// answer is a plan compiled for one request: all bytes, waits and the way to end, ready to be played or to be broken first.
+// answer is a plan compiled for one request: all bytes, waits and the way to end, ready to be played or to be broken first. Once it
+// is sealed it never changes.
 type answer struct {
 	x        *exchange
 	reply    reply
 	segments []segment
+	whole    []byte // what the segments hold, one after the other: they are parts of it
+	sum      string // SHA-256 of whole, in hex
 
 	status   int
 	header   http.Header
@@ -61,7 +66,33 @@ func compile(x *exchange) *answer {
 	a.segments = compress(x.plan.HTTP.Encoding, a.segments, a.lost > 0)
 	a.segments = split(x.plan.SSE.Split, a.segments, x.rng)
 	a.headers()
+	a.seal()
 	return a
+}
+
+// seal lays the bytes of all segments side by side, so that whatever was written is a beginning of whole.
+func (a *answer) seal() {
+	if len(a.segments) == 1 {
+		a.whole = a.segments[0].data
+	} else {
+		n := 0
+		for i := range a.segments {
+			n += len(a.segments[i].data)
+		}
+		a.whole = make([]byte, 0, n)
+		for i := range a.segments {
+			from := len(a.whole)
+			a.whole = append(a.whole, a.segments[i].data...)
+			a.segments[i].data = a.whole[from:]
+		}
+	}
+	a.sum = sumOf(a.whole)
+}
+
+// sumOf is the SHA-256 of data in hex.
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // encode fills the reply: the dialect's answer, its error, raw bytes, or nothing.

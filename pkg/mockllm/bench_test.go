@@ -4,22 +4,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// Each pair compares the mock with a handler that writes the same bytes from a constant: same client, same server, same flushes.
+// The mock is compared with a handler that writes the same bytes from a constant: same client, same server, same flushes.
 func BenchmarkWhole(b *testing.B) {
 	m := New(Options{})
 	body := reference(b, m, chatBody)
-	b.Run("mock", func(b *testing.B) { drive(b, m.Handler(), chatBody) })
-	b.Run("constant", func(b *testing.B) {
-		drive(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			w.Header().Set("Content-Type", jsonType)
-			_, _ = w.Write(body)
-		}), chatBody)
-	})
+	compare(b, m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", jsonType)
+		_, _ = w.Write(body)
+	}), chatBody)
 }
 
 func BenchmarkStreamOf20(b *testing.B) {
@@ -30,18 +30,15 @@ func BenchmarkStreamOf20(b *testing.B) {
 	if len(events) != 20 {
 		b.Fatalf("%d events", len(events))
 	}
-	b.Run("mock", func(b *testing.B) { drive(b, m.Handler(), streamBody) })
-	b.Run("constant", func(b *testing.B) {
-		drive(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			w.Header().Set("Content-Type", sseType)
-			rc := http.NewResponseController(w)
-			for _, e := range events {
-				_, _ = io.WriteString(w, e)
-				_ = rc.Flush()
-			}
-		}), streamBody)
-	})
+	compare(b, m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", sseType)
+		rc := http.NewResponseController(w)
+		for _, e := range events {
+			_, _ = io.WriteString(w, e)
+			_ = rc.Flush()
+		}
+	}), streamBody)
 }
 
 // reference is the mock's answer.
@@ -73,20 +70,58 @@ func listen(b *testing.B, h http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
-func drive(b *testing.B, h http.Handler, body string) {
+// compare sends batches of requests to both handlers in turn, so that a busy machine is busy for both, and reports the medians: how
+// much processor time a request takes, the client's part included, and how many requests the mock answers where the constant
+// answers one.
+func compare(b *testing.B, mock, constant http.Handler, body string) {
 	b.Helper()
-	url := listen(b, h) + chatPath
+	const batch = 250
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	b.ReportAllocs()
-	for b.Loop() {
-		res, err := client.Post(url, jsonType, strings.NewReader(body))
-		if err != nil {
-			b.Fatal(err)
+	urls := []string{listen(b, mock) + chatPath, listen(b, constant) + chatPath}
+	var took [2][]float64
+	var ratios []float64
+	for i := 0; b.Loop(); i++ {
+		var now [2]float64
+		for k := range 2 {
+			side := (i + k) % 2 // who is first changes
+			before := processorTime(b)
+			for range batch {
+				exchangeOnce(b, client, urls[side], body)
+			}
+			now[side] = float64((processorTime(b) - before).Nanoseconds()) / 1e3 / batch
+			took[side] = append(took[side], now[side])
 		}
-		if _, err := io.Copy(io.Discard, res.Body); err != nil {
-			b.Fatal(err)
-		}
-		res.Body.Close()
+		ratios = append(ratios, now[1]/now[0])
 	}
+	b.ReportMetric(median(took[0]), "mock-cpu-µs")
+	b.ReportMetric(median(took[1]), "constant-cpu-µs")
+	b.ReportMetric(median(ratios), "ratio")
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+func exchangeOnce(b *testing.B, client *http.Client, url, body string) {
+	b.Helper()
+	res, err := client.Post(url, jsonType, strings.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// processorTime is what this process has used.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }

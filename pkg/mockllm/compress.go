@@ -58,7 +58,7 @@ func compress(word string, segments []segment, isCut bool) []segment {
 		}
 		held = held || !s.usage.empty()
 		s.usage = span{}
-		s.asked = false // has no range of its own any more
+		s.asked = span{} // has no range of its own any more
 		s.data = bytes.Clone(out.Bytes())
 		out.Reset()
 		if held && (last || word != "gzip") && len(s.data) > 0 {

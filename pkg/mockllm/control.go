@@ -52,7 +52,9 @@ type choice struct {
 	channels   []string
 	queue      string
 	queueIndex int
-	problem    error // a channel named what does not exist, or did not parse: the caller's mistake, told with a 400
+	stored     bool   // the plan is what the mock has under name, and there is no id: the request added nothing of its own
+	version    uint64 // of the stored plans
+	problem    error  // a channel named what does not exist, or did not parse: the caller's mistake, told with a 400
 }
 
 // short are the abbreviations of the inline form.
@@ -216,10 +218,11 @@ func apiKey(h http.Header) string {
 
 // choose resolves the channels of one request.
 func (m *Mock) choose(h http.Header, path string, ask ask, body []byte) choice {
-	c := choice{channel: channelDefault}
+	c := choice{channel: channelDefault, stored: true}
 	var base Plan
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	c.version = m.version
 
 	decided := false
 	take := func(channel string, o order) {
@@ -243,6 +246,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body []byte) choice {
 		if named || o.given {
 			decided = true
 			c.channel, c.name, base = channel, o.name, plan.Merge(o.inline)
+			c.stored = !o.given
 		}
 	}
 	for _, in := range []struct{ channel, text string }{
@@ -272,7 +276,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body []byte) choice {
 		take(channelKey, order{name: ns})
 	}
 	if plan, queue, index, ok := m.dequeue(decided, queueName, ns); ok {
-		decided = true
+		decided, c.stored = true, false
 		c.channels = append(c.channels, channelQueue)
 		c.channel, c.queue, c.queueIndex, base = channelQueue, queue, index, plan
 	}
@@ -282,6 +286,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body []byte) choice {
 	c.plan = m.plan.Merge(base)
 	c.id = firstOf(c.id, c.plan.ID)
 	c.plan.ID = c.id
+	c.stored = c.stored && c.id == ""
 	return c
 }
 

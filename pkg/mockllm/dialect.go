@@ -91,7 +91,7 @@ func readAsk(method string, u *url.URL, path string, body []byte) ask {
 	}
 	a.model = parsed.Get("model").String()
 	a.stream = parsed.Get("stream").Bool()
-	a.array = u.Query().Get("alt") != "sse"
+	a.array = u.RawQuery == "" || u.Query().Get("alt") != "sse"
 	a.dialect.read(&a, path, parsed)
 	return a
 }

@@ -64,6 +64,14 @@ type span struct{ from, to int }
 
 func (s span) empty() bool { return s.to == 0 }
 
+// clip is the part of s that lies in [from, to), counted from there; empty if there is none.
+func (s span) clip(from, to int) span {
+	if s.to <= from || s.from >= to {
+		return span{}
+	}
+	return span{max(s.from, from) - from, min(s.to, to) - from}
+}
+
 // slot is a place in a stream where a usage may be told.
 type slot int
 

@@ -145,6 +145,7 @@ func (a *answer) cut(p place) {
 		s.data = s.data[:p.offset]
 		a.lost -= int64(p.offset)
 		s.content = false
+		s.asked = s.asked.clip(0, p.offset)
 		if s.usage.to > p.offset {
 			s.usage = span{}
 		}
@@ -167,6 +168,7 @@ func (a *answer) insert(p place, data []byte) {
 	head, tail := s, s
 	head.data, tail.data = s.data[:p.offset], s.data[p.offset:]
 	tail.wait, head.content = 0, false
+	head.asked, tail.asked = s.asked.clip(0, p.offset), s.asked.clip(p.offset, len(s.data))
 	switch {
 	case s.usage.empty():
 	case s.usage.to <= p.offset:

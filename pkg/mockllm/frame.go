@@ -14,12 +14,12 @@ type segment struct {
 	data    []byte
 	wait    time.Duration
 	usage   span // of the final usage in data; empty if it is elsewhere
+	asked   span // of the event that is there only because usage was asked for, without the comments around it
 	content bool // carries a piece of the text
-	asked   bool // is there only because usage was asked for
 	index   int  // of the event it came from
 }
 
-// frame turns the events of a reply into segments.
+// frame turns the events of a reply into segments, each with its event's own range, which is forgotten where nobody asked for it.
 func frame(r *reply, p *Plan) []segment {
 	segments := make([]segment, 0, len(r.events))
 	f := newSSEFrame(r, p)
@@ -28,7 +28,7 @@ func frame(r *reply, p *Plan) []segment {
 		var s segment
 		switch r.framing {
 		case frameBody:
-			s = segment{data: e.data, usage: e.usage}
+			s = segment{data: e.data, usage: e.usage, asked: span{0, len(e.data)}}
 		case frameSSE:
 			s = f.event(e, i, len(r.events))
 		case frameArray:
@@ -39,7 +39,10 @@ func frame(r *reply, p *Plan) []segment {
 		if !e.final {
 			s.usage = span{}
 		}
-		s.content, s.asked, s.index = e.content, e.asked, i
+		if !e.asked {
+			s.asked = span{}
+		}
+		s.content, s.index = e.content, i
 		segments = append(segments, s)
 	}
 	return segments
@@ -97,6 +100,7 @@ func (f *sseFrame) event(e *event, i, n int) segment {
 	if f.comments == "first" && i == 0 || f.commentEvery > 0 && i%f.commentEvery == 0 {
 		b.add(f.comment).add(f.eol)
 	}
+	start := len(b.buf)
 	switch {
 	case e.name != "" && f.autoEvent:
 		line("event", e.name)
@@ -131,10 +135,11 @@ func (f *sseFrame) event(e *event, i, n int) segment {
 		offset += len(text) + 1
 	}
 	b.add(f.eol)
+	end := len(b.buf)
 	if f.comments == "last" && i == n-1 {
 		b.add(f.comment).add(f.eol)
 	}
-	return segment{data: b.buf, usage: usage}
+	return segment{data: b.buf, usage: usage, asked: span{start, end}}
 }
 
 // arrayItem is one element of a JSON array that is sent piece by piece, with its bracket or comma.
@@ -148,7 +153,7 @@ func arrayItem(e *event, i, n int) segment {
 	}
 	data := make([]byte, 0, len(e.data)+4)
 	data = append(append(append(data, before...), e.data...), after...)
-	s := segment{data: data}
+	s := segment{data: data, asked: span{0, len(data)}}
 	if !e.usage.empty() {
 		s.usage = span{e.usage.from + len(before), e.usage.to + len(before)}
 	}
@@ -178,7 +183,7 @@ func awsFrame(e *event, kind string) segment {
 	payload := len(data)
 	data = append(data, e.data...)
 	data = binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(data))
-	s := segment{data: data}
+	s := segment{data: data, asked: span{0, len(data)}}
 	if !e.usage.empty() {
 		s.usage = span{e.usage.from + payload, e.usage.to + payload}
 	}

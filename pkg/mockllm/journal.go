@@ -99,10 +99,10 @@ type Place struct {
 func (e *Entry) Done() bool { return e.End != "" }
 
 // Journal is a ring of entries. A request is entered when it was received, so that one that hangs is seen, and its entry is
-// replaced by the complete one when it has ended. It is safe for concurrent use.
+// completed when it has ended. It is safe for concurrent use.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []*Entry // entry seq lies at (seq-1) % len; what is pointed to never changes
+	ring    []*Entry // entry seq lies at (seq-1) % len
 	seq     uint64   // of the last request
 	kept    uint64   // how many of the last ones are kept
 	dropped uint64   // pushed out by newer ones
@@ -117,7 +117,7 @@ func newJournal(size int) *Journal {
 	return &Journal{ring: make([]*Entry, size), ids: map[string]*attempts{}}
 }
 
-// open enters e, and sets its number and its attempt.
+// open enters e, and sets its number and its attempt. From now on e belongs to the journal: it changes by complete alone.
 func (j *Journal) open(e *Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -137,8 +137,7 @@ func (j *Journal) open(e *Entry) {
 	a.total++
 	a.kept++
 	e.Seq, e.AttemptNo = j.seq, a.total
-	stored := *e
-	*at = &stored
+	*at = e
 }
 
 // forget takes one entry of id out of the count. It requires j.mu.
@@ -150,13 +149,19 @@ func (j *Journal) forget(id string) {
 	}
 }
 
-// complete replaces the entry by its final form, unless it was dropped or reset meanwhile, and wakes who waits.
-func (j *Journal) complete(e Entry) {
+// result is what an entry learns when its answer has ended.
+type result struct {
+	end  string
+	at   time.Time
+	sent Sent
+	gone *Place
+}
+
+// complete writes down how e has ended, and wakes who waits. Whoever looks at e meanwhile has a copy.
+func (j *Journal) complete(e *Entry, r result) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if e.Seq > j.seq-j.kept {
-		j.ring[(e.Seq-1)%uint64(len(j.ring))] = &e
-	}
+	e.End, e.EndAt, e.EndNS, e.Sent, e.ClientGoneAt = r.end, r.at, r.at.UnixNano(), r.sent, r.gone
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil

@@ -25,20 +25,18 @@ func TestJournalRing(t *testing.T) {
 	t.Parallel()
 	j := newJournal(3)
 	for range 5 {
-		e := Entry{ID: "x"}
-		j.open(&e)
-		e.End = "complete"
-		j.complete(e)
+		e := &Entry{ID: "x"}
+		j.open(e)
+		j.complete(e, result{end: "complete"})
 	}
 	got := j.Entries()
 	if len(got) != 3 || got[0].Seq != 3 || got[2].Seq != 5 || got[2].AttemptNo != 5 || j.Dropped() != 2 {
 		t.Errorf("%d entries, dropped %d: %+v", len(got), j.Dropped(), got)
 	}
-	late := Entry{ID: "late"}
-	j.open(&late)
+	late := &Entry{ID: "late"}
+	j.open(late)
 	j.Reset()
-	late.End = "complete"
-	j.complete(late)
+	j.complete(late, result{end: "complete"})
 	if n := len(j.Entries()); n != 0 || j.Dropped() != 0 {
 		t.Errorf("%d entries after a reset", n)
 	}

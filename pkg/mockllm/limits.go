@@ -38,10 +38,11 @@ func newProviderLimits(rpm, tpm int64) providerLimits {
 }
 
 // take counts one request of a key, or rejects it.
-func (l *providerLimits) take(key string, tokens int64, now time.Time) limitVerdict {
+func (l *providerLimits) take(key string, tokens int64, clock func() time.Time) limitVerdict {
 	if l.rpm <= 0 && l.tpm <= 0 {
 		return limitVerdict{}
 	}
+	now := clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.keys[key]

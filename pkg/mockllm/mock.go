@@ -46,11 +46,13 @@ type Mock struct {
 	gate    gate
 	limits  providerLimits
 	metrics metrics
+	answers answerCache
 
-	mu     sync.Mutex
-	plan   Plan
-	plans  map[string]Plan
-	queues map[string]*queue
+	mu      sync.Mutex
+	plan    Plan
+	plans   map[string]Plan
+	version uint64 // grows when plan or plans change
+	queues  map[string]*queue
 }
 
 // queue is a list of plans of which the first `served` are used up.
@@ -87,6 +89,7 @@ func (m *Mock) reset() {
 func (m *Mock) resetPlans() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.version++
 	m.plan = m.opts.Plan
 	m.plans = make(map[string]Plan, len(m.opts.Plans))
 	maps.Copy(m.plans, m.opts.Plans)
@@ -108,6 +111,7 @@ func (m *Mock) Journal() *Journal { return m.journal }
 func (m *Mock) SetPlan(id string, p Plan) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.version++
 	m.plans[id] = p
 }
 
@@ -115,6 +119,7 @@ func (m *Mock) SetPlan(id string, p Plan) {
 func (m *Mock) DropPlan(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.version++
 	delete(m.plans, id)
 }
 
@@ -125,6 +130,7 @@ func (m *Mock) SetPlans(plans map[string]Plan) {
 	maps.Copy(fresh, plans)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.version++
 	m.plans = fresh
 	m.plan = m.opts.Plan.Merge(plans["default"])
 }
@@ -133,6 +139,7 @@ func (m *Mock) SetPlans(plans map[string]Plan) {
 func (m *Mock) SetDefault(p Plan) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.version++
 	m.plan = p
 }
 

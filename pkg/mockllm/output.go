@@ -116,20 +116,21 @@ func (o *rawOutput) head(a *answer) error {
 		o.proto = "HTTP/1.0"
 	}
 	fmt.Fprintf(o.buf, "%s %d %s\r\n", o.proto, a.status, http.StatusText(a.status))
+	header := a.header.Clone()
 	framing := a.framing()
 	if framing == "chunked" && o.proto == "HTTP/1.0" {
 		framing = "close" // 1.0 has no chunks
 	}
 	switch framing {
 	case "length":
-		a.header.Set("Content-Length", strconv.FormatInt(a.length(false), 10))
+		header.Set("Content-Length", strconv.FormatInt(a.length(false), 10))
 	case "chunked":
 		o.chunked = true
-		a.header.Set("Transfer-Encoding", "chunked")
+		header.Set("Transfer-Encoding", "chunked")
 	}
-	a.header.Set("Connection", "close")
-	for _, name := range slices.Sorted(maps.Keys(a.header)) {
-		for _, value := range a.header[name] {
+	header.Set("Connection", "close")
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
 			fmt.Fprintf(o.buf, "%s: %s\r\n", name, value)
 		}
 	}

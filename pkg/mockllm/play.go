@@ -1,11 +1,9 @@
 package mockllm
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"hash"
 	"math/rand/v2"
 	"time"
 )
@@ -15,10 +13,10 @@ type player struct {
 	m    *Mock
 	a    *answer
 	out  output
-	rng  *rand.Rand // of timer offsets
+	name string     // of the plan, which seeds timer offsets
+	rng  *rand.Rand // of timer offsets, made by the first
 	recv time.Time
 	sent Sent
-	sum  hash.Hash
 	gone *Place
 }
 
@@ -95,35 +93,33 @@ func (p *player) segment(ctx context.Context, s *segment) error {
 	if err := p.sleep(ctx, s.wait); err != nil {
 		return err
 	}
-	data := s.data
-	if !s.usage.empty() {
-		if p.a.holds(p.m) { // what comes before the usage is already out when the answer waits
-			if err := p.write(data[:s.usage.from], s, false); err != nil {
-				return err
-			}
-			data = data[s.usage.from:]
-			if p.sent.Bytes == 0 {
-				if err := p.flush(); err != nil {
-					return err
-				}
-			}
-			if err := p.m.gate.pass(ctx, "usage", p.a.x.plan.Hold); err != nil {
+	from := 0
+	if !s.usage.empty() && p.a.holds(p.m) { // what comes before the usage is already out when the answer waits
+		from = s.usage.from
+		if err := p.write(s, 0, from); err != nil {
+			return err
+		}
+		if p.sent.Bytes == 0 {
+			if err := p.flush(); err != nil {
 				return err
 			}
 		}
+		if err := p.m.gate.pass(ctx, "usage", p.a.x.plan.Hold); err != nil {
+			return err
+		}
 	}
-	return p.write(data, s, true)
+	return p.write(s, from, len(s.data))
 }
 
 // holds reports whether the barrier before the usage is closed for this answer.
 func (a *answer) holds(m *Mock) bool { return a.x.plan.Hold == "usage" || m.gate.isClosed("usage") }
 
-// write sends data, a part of s; last says that it reaches the end of s.
-func (p *player) write(data []byte, s *segment, last bool) error {
-	if len(data) == 0 {
+// write sends s.data[from:to].
+func (p *player) write(s *segment, from, to int) error {
+	if from == to {
 		return nil
 	}
-	if err := p.out.write(data); err != nil {
+	if err := p.out.write(s.data[from:to]); err != nil {
 		return errors.Join(errGone, err)
 	}
 	if err := p.flush(); err != nil {
@@ -134,23 +130,22 @@ func (p *player) write(data []byte, s *segment, last bool) error {
 		p.sent.First = now
 	}
 	before := p.sent.Bytes
-	p.sent.Bytes += int64(len(data))
+	p.sent.Bytes += int64(to - from)
 	p.sent.Last = now
 	p.sent.Segments++
-	p.sum.Write(data)
-	if room := p.m.opts.KeepSent - len(p.sent.Body); room > 0 {
-		p.sent.Body = append(p.sent.Body, data[:min(room, len(data))]...)
-	}
-	if s.asked {
+	if event := s.asked.clip(from, to); !event.empty() {
 		if p.sent.UsageEvent == nil {
-			p.sent.UsageEvent = &Range{From: before}
+			p.sent.UsageEvent = &Range{From: before + int64(event.from)}
 		}
-		p.sent.UsageEvent.To = p.sent.Bytes
+		p.sent.UsageEvent.To = before + int64(event.to)
 	}
-	if last && s.content {
+	if to < len(s.data) {
+		return nil
+	}
+	if s.content {
 		p.sent.Chunks++
 	}
-	if last && !s.usage.empty() {
+	if !s.usage.empty() {
 		p.sent.Usage = now
 		p.sent.UsageBytesOffset = p.sent.Bytes - int64(len(s.data)-s.usage.to)
 	}
@@ -190,6 +185,10 @@ func (p *player) sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
+	if p.rng == nil {
+		seed := drawSeed(p.m.opts.Seed, "timers", p.name, p.a.x.plan.ID)
+		p.rng = rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // reproducible on purpose
+	}
 	const spread = 1000
 	timer := time.NewTimer(d + time.Duration(1+p.rng.IntN(spread)))
 	defer timer.Stop()
@@ -205,7 +204,17 @@ func (p *player) sleep(ctx context.Context, d time.Duration) error {
 func (p *player) finish() Sent {
 	s := p.sent
 	s.FirstNS, s.UsageNS, s.LastNS = unixNano(s.First), unixNano(s.Usage), unixNano(s.Last)
-	s.SHA256 = hex.EncodeToString(p.sum.Sum(nil))
+	s.SHA256 = p.a.sum
+	body := p.a.whole[:s.Bytes]
+	if len(body) < len(p.a.whole) {
+		s.SHA256 = sumOf(body)
+	}
+	if keep := min(len(body), p.m.opts.KeepSent); keep > 0 {
+		s.Body = body[:keep:keep]
+		if keep < len(p.a.whole)/2 {
+			s.Body = bytes.Clone(s.Body) // a beginning must not keep the whole in memory
+		}
+	}
 	return s
 }
 
@@ -215,17 +224,4 @@ func unixNano(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixNano()
-}
-
-func newPlayer(m *Mock, a *answer, out output, recv time.Time, name string) *player {
-	seed := drawSeed(m.opts.Seed, "timers", name, a.x.plan.ID)
-	size := 0
-	for i := range a.segments {
-		size += len(a.segments[i].data)
-	}
-	return &player{
-		sent: Sent{Body: make([]byte, 0, max(0, min(size, m.opts.KeepSent)))},
-		m:    m, a: a, out: out, recv: recv, sum: sha256.New(),
-		rng: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // reproducible on purpose
-	}
 }

@@ -1,9 +1,8 @@
 package mockllm
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,55 +19,77 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 	_, _, path := splitPrefix(r.URL.EscapedPath())
 	a := readAsk(r.Method, r.URL, path, body)
 	c := m.choose(r.Header, r.URL.Path, a, body)
-	x := newExchange(a, c.plan, m.opts.Seed, c.name, m.opts.Created, len(body))
-
-	sum := sha256.Sum256(body)
-	e := Entry{
+	e := &Entry{
 		ID: c.id, Channel: c.channel, Channels: c.channels, Queue: c.queue, QueueIndex: c.queueIndex,
 		Recv: recv, RecvNS: recv.UnixNano(), Proto: r.Proto, Method: r.Method, Path: r.URL.RequestURI(),
-		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: hex.EncodeToString(sum[:]),
+		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sumOf(body),
 		Body: string(body[:min(len(body), keepBody)]), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
-		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens, Plan: x.plan, Usage: x.told,
+		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens, Plan: c.plan,
 	}
-	m.journal.open(&e)
+	var ans *answer
+	if err == nil {
+		ans = m.answer(a, &c, len(body), apiKey(r.Header))
+		e.Plan, e.Usage = ans.x.plan, ans.x.told
+	}
+	m.journal.open(e)
 	m.metrics.begin()
 	abort := false
 	defer func() {
-		m.metrics.done(&e)
+		m.metrics.done(e)
 		if abort {
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	if err != nil {
-		e.End, e.ClientGoneAt = "client_gone", &Place{}
-		m.complete(&e)
+		m.journal.complete(e, result{end: "client_gone", at: m.opts.Now(), gone: &Place{}})
 		abort = true
 		return
 	}
-	ans := m.answer(x, c.problem, apiKey(r.Header))
-	e.Usage, e.Plan = x.told, x.plan
-	abort = m.playOn(w, r, ans, &e, c.name)
+	abort = m.playOn(w, r, ans, e, c.name)
 }
 
-// answer compiles the plan, unless the request is refused before it.
-func (m *Mock) answer(x *exchange, problem error, key string) *answer {
+// answer compiles the plan, unless the request is refused.
+func (m *Mock) answer(a ask, c *choice, bodyBytes int, key string) *answer {
+	fresh := func() *exchange { return newExchange(a, c.plan, m.opts.Seed, c.name, m.opts.Created, bodyBytes) }
 	switch {
-	case problem != nil:
-		return refuse(x, http.StatusBadRequest, "mockllm: "+problem.Error(), nil)
-	case x.ask.dialect == unknownDialect:
-		return refuse(x, http.StatusNotFound, "mockllm: no provider answers at this path", nil)
+	case c.problem != nil:
+		return refuse(fresh(), http.StatusBadRequest, "mockllm: "+c.problem.Error(), nil)
+	case a.dialect == unknownDialect:
+		return refuse(fresh(), http.StatusNotFound, "mockllm: no provider answers at this path", nil)
 	}
-	verdict := m.limits.take(key, x.told.Total, m.opts.Now())
+	ans := m.compiled(a, c, bodyBytes, fresh)
+	verdict := m.limits.take(key, ans.told.Total, m.opts.Now)
 	if verdict.rejected != "" {
-		return refuse(x, http.StatusTooManyRequests, verdict.rejected, verdict.headers(x.ask.dialect.name))
+		return refuse(fresh(), http.StatusTooManyRequests, verdict.rejected, verdict.headers(a.dialect.name))
 	}
-	a := compile(x)
-	for name, value := range verdict.headers(x.ask.dialect.name) {
-		if _, given := x.plan.HTTP.Headers[name]; !given {
-			a.header.Set(name, value)
+	if own := verdict.headers(a.dialect.name); len(own) > 0 {
+		limited := *ans
+		limited.header = ans.header.Clone()
+		for name, value := range own {
+			if _, given := ans.x.plan.HTTP.Headers[name]; !given {
+				limited.header.Set(name, value)
+			}
 		}
+		ans = &limited
 	}
-	return a
+	return ans
+}
+
+// compiled is the plan's answer, from the cache if the same request was answered before.
+func (m *Mock) compiled(a ask, c *choice, bodyBytes int, fresh func() *exchange) *answer {
+	if !c.stored {
+		return compile(fresh())
+	}
+	key := answerKey{ask: a, plan: c.name, version: c.version}
+	if c.plan.Usage.Estimate != nil {
+		key.body = bodyBytes
+	}
+	ans := m.answers.get(key)
+	if ans == nil {
+		ans = compile(fresh())
+		m.answers.put(key, ans)
+	}
+	return ans
 }
 
 // refuse is an error that no plan asked for.
@@ -81,6 +102,7 @@ func refuse(x *exchange, status int, message string, header map[string]string) *
 	for name, value := range header {
 		a.header.Set(name, value)
 	}
+	a.seal()
 	return a
 }
 
@@ -94,26 +116,17 @@ func (m *Mock) playOn(w http.ResponseWriter, r *http.Request, ans *answer, e *En
 	if ans.needsRaw() && !plain.h2 {
 		raw, rawCtx, err := openRaw(ctx, rc)
 		if err != nil {
-			e.End = "error: " + err.Error()
-			m.complete(e)
+			m.journal.complete(e, result{end: "error: " + err.Error(), at: m.opts.Now()})
 			return true
 		}
 		defer raw.close()
 		out, ctx = raw, rawCtx
 	}
-	p := newPlayer(m, ans, out, e.Recv, name)
-	e.End = p.play(ctx)
-	e.Sent, e.ClientGoneAt = p.finish(), p.gone
-	m.complete(e)
-	left := e.End == "client_gone" || e.End == "shutdown"
+	p := &player{m: m, a: ans, out: out, recv: e.Recv, name: name}
+	end := p.play(ctx)
+	m.journal.complete(e, result{end: end, at: m.opts.Now(), sent: p.finish(), gone: p.gone})
+	left := end == "client_gone" || end == "shutdown"
 	return out == plain && (plain.aborted || left)
-}
-
-// complete stamps the end and hands the entry to the journal.
-func (m *Mock) complete(e *Entry) {
-	e.EndAt = m.opts.Now()
-	e.EndNS = e.EndAt.UnixNano()
-	m.journal.complete(*e)
 }
 
 // needsRaw reports whether net/http would refuse or repair this answer.
@@ -125,12 +138,10 @@ func (a *answer) needsRaw() bool {
 var secretHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "X-Amz-Security-Token"}
 
 func redact(h http.Header) http.Header {
-	out := h.Clone()
-	for name, values := range out {
-		if slices.Contains(secretHeaders, name) {
-			for i := range values {
-				values[i] = "[redacted]"
-			}
+	out := maps.Clone(h)
+	for _, name := range secretHeaders {
+		if n := len(h[name]); n > 0 {
+			out[name] = slices.Repeat([]string{"[redacted]"}, n)
 		}
 	}
 	return out

@@ -53,7 +53,7 @@ func appendCut(out []segment, s segment, cuts []int) []segment {
 		if to <= from || to > len(s.data) {
 			continue
 		}
-		piece := segment{data: s.data[from:to], asked: s.asked, index: s.index}
+		piece := segment{data: s.data[from:to], asked: s.asked.clip(from, to), index: s.index}
 		if from == 0 {
 			piece.wait = s.wait
 		}
