@@ -88,6 +88,9 @@ func begin(ctx context.Context, c Config, span Span, bound int64) *loop {
 // end waits for what is in flight and sums up.
 func (l *loop) end(err error) (*Summary, error) {
 	sending := time.Since(l.begun)
+	if err != nil {
+		l.stop(err)
+	}
 	patience := l.c.Patience
 	if patience <= 0 {
 		patience = DefaultPatience

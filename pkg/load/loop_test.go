@@ -303,6 +303,34 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// A source that fails leaves nobody hanging, in either model.
+func TestBrokenSourceStopsThoseInFlight(t *testing.T) {
+	hang := takes(time.Hour, good)
+	source := func(s Shot) (Fire, error) {
+		if s.Number == 2 {
+			return nil, errBroken
+		}
+		return hang(s)
+	}
+	for model, run := range map[string]func(context.Context, Config) (*Summary, error){
+		"open": func(ctx context.Context, c Config) (*Summary, error) {
+			return Open(ctx, OpenConfig{Config: c, Pacer: &Trace{make([]Arrival, 3)}})
+		},
+		"closed": func(ctx context.Context, c Config) (*Summary, error) {
+			return Closed(ctx, ClosedConfig{Config: c, Concurrency: 3, Requests: 5})
+		},
+	} {
+		t.Run(model, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := run(t.Context(), Config{Virtual: true, Source: source})
+				if !errors.Is(err, errBroken) || s.Sent != 2 || s.Ended != 2 || s.Duration > time.Second {
+					t.Errorf("found the error %v, %d of %d awaited after %v", err, s.Ended, s.Sent, s.Duration)
+				}
+			})
+		})
+	}
+}
+
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []Progress
