@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
@@ -114,9 +112,10 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 	r.Decision = decision(s, len(entries) > 0, binding.Refused != "")
 	if r.Decision == judge.Admitted && len(entries) > 0 {
 		w.ending(&r, s, &entries[len(entries)-1])
-	} else if r.Decision == judge.Admitted {
-		r.Outcome = judge.OutcomeUnreachable
 	}
+	// Admitted without an entry in the journal: whether anything was written
+	// upstream before the connection broke, nobody has seen, and the outcome stays
+	// unknown.
 	return r
 }
 
@@ -124,7 +123,7 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 func (w *world) view(s *sentRequest) judge.View {
 	return judge.View{
 		Method: s.wire.Method, Host: hostOf(s.wire.URL), Path: s.path, Query: s.query,
-		Header: s.wire.Header, Peer: "127.0.0.1", Body: s.wire.Body,
+		Header: s.wire.Header, Peer: "127.0.0.1", Identity: s.who, Body: s.wire.Body,
 	}
 }
 
@@ -181,125 +180,6 @@ func decision(s *sentRequest, reachedMock, refused bool) judge.Decision {
 		return judge.Admitted // from a cache, or by a mock that is not ours
 	}
 	return judge.Refused
-}
-
-// ending fills in how an admitted request ended, by the mock's journal.
-func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
-	r.Usage = trueUsage(e)
-	wrote := client.ContentBytes(e.Sent.Body, contentType(s, e))
-	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote))
-	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
-	whole := e.End == "complete"
-	switch {
-	case left && s.x.Ended.Before(endOf(e)) || left && !whole:
-		r.Outcome = judge.OutcomeLeft
-		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
-			r.Outcome = judge.OutcomeLeftEarly
-		}
-	case r.Usage != nil && misshapen(e) && (e.Stream || s.usage != nil):
-		r.Outcome = judge.OutcomeUnknown // one reader finds the usage in it, another does not
-	case r.Usage != nil && misshapen(e):
-		r.Usage, r.Outcome = nil, judge.OutcomeNoUsage
-	case r.Usage != nil:
-		r.Outcome = judge.OutcomeUsage
-	case !whole && e.Sent.Status == 0:
-		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
-	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && s.x.Status < 300:
-		r.Outcome = judge.OutcomeCutByTarget
-	case !whole && s.x.Status == http.StatusGatewayTimeout:
-		r.Outcome = judge.OutcomeTimeout
-	default:
-		r.Outcome = byStatus(e.Sent.Status, whole)
-	}
-}
-
-// misshapen tells whether the mock was told to write an answer that is wrong, so
-// that a usage in it need not be readable.
-func misshapen(e *mockllm.Entry) bool {
-	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
-}
-
-func byStatus(status int, whole bool) judge.Outcome {
-	switch {
-	case status == http.StatusNoContent, status == http.StatusResetContent, status >= 300 && status < 400:
-		return judge.OutcomeEmpty
-	case status >= 500:
-		return judge.OutcomeServerError
-	case status >= 400:
-		return judge.OutcomeClientError
-	case !whole:
-		return judge.OutcomeCut
-	}
-	return judge.OutcomeNoUsage
-}
-
-// mockBegan tells whether the mock had written anything when the client left.
-func mockBegan(e *mockllm.Entry, left time.Time) bool {
-	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && !e.Sent.First.After(left)
-}
-
-func endOf(e *mockllm.Entry) time.Time {
-	if e.EndAt.IsZero() {
-		return time.Now()
-	}
-	return e.EndAt
-}
-
-// contentType is that of the mock's answer: the target passes it on.
-func contentType(s *sentRequest, e *mockllm.Entry) string {
-	if t := s.x.Header.Get("Content-Type"); t != "" && s.x.Status == e.Sent.Status {
-		return t
-	}
-	if e.Stream {
-		return "text/event-stream"
-	}
-	return "application/json"
-}
-
-// trueUsage is what the mock truly wrote; nil if it wrote none that is valid. A
-// usage that the plan gave verbatim is read as any reader has to.
-func trueUsage(e *mockllm.Entry) *judge.Usage {
-	if e.Sent.UsageNS == 0 {
-		return nil
-	}
-	if e.Plan.UsageRaw != "" {
-		return rawUsage(string(e.Plan.UsageRaw))
-	}
-	return &judge.Usage{
-		In: e.Usage.In, Out: e.Usage.Out, Cached: e.Usage.Cached, CacheWrite: e.Usage.CacheWrite,
-		Reasoning: e.Usage.Reasoning, Total: e.Usage.Total,
-	}
-}
-
-// maxTokens is the largest amount that counts as valid.
-const maxTokens = 1 << 53
-
-// rawUsage reads a usage object that may be wrong on purpose.
-func rawUsage(raw string) *judge.Usage {
-	if !gjson.Valid(raw) || !gjson.Parse(raw).IsObject() {
-		return nil
-	}
-	var u judge.Usage
-	fields := 0
-	for field, at := range map[string]*int64{
-		"prompt_tokens": &u.In, "input_tokens": &u.In, "inputTokens": &u.In, "promptTokenCount": &u.In,
-		"completion_tokens": &u.Out, "output_tokens": &u.Out, "outputTokens": &u.Out, "candidatesTokenCount": &u.Out,
-		"total_tokens": &u.Total, "totalTokens": &u.Total, "totalTokenCount": &u.Total,
-	} {
-		v := gjson.Get(raw, field)
-		if !v.Exists() || v.Type == gjson.Null {
-			continue
-		}
-		if v.Type != gjson.Number || v.Num < 0 || v.Num > maxTokens || v.Num != float64(int64(v.Num)) {
-			return nil
-		}
-		*at = v.Int()
-		fields++
-	}
-	if fields == 0 || u.In+u.Out+u.Total == 0 {
-		return nil
-	}
-	return &u
 }
 
 // judge reads the ledger one last time, when nothing is under way any more, and

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"io"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -154,6 +155,27 @@ func ContentBytes(body []byte, contentType string) int64 {
 	return total
 }
 
+// ContentWithin is the most text that a body can hold, as it was written: in its
+// encoding, and perhaps cut. Frames that are not text are not looked into.
+func ContentWithin(body []byte, contentType, encoding string) int64 {
+	if strings.HasPrefix(contentType, "application/vnd.amazon.eventstream") {
+		return int64(len(body))
+	}
+	plain := body
+	if encoding = strings.TrimSuffix(encoding, "-flush"); encoding != "" && encoding != "none" {
+		from, done, err := decode(bytes.NewReader(body), encoding)
+		if err != nil {
+			return 0 // not even its beginning is there
+		}
+		defer done()
+		plain, _ = io.ReadAll(from) // as far as it goes
+	}
+	if contentType == "" || strings.HasPrefix(contentType, "text/event-stream") || gjson.ValidBytes(plain) {
+		return ContentBytes(plain, contentType)
+	}
+	return int64(len(plain)) // whoever reads on behind what is wrong finds no more than that
+}
+
 // textKeys are the names under which the dialects put text, reasoning and
 // arguments, in whole answers and in events.
 var textKeys = map[string]bool{
@@ -173,18 +195,25 @@ func textOf(value string) int64 {
 		}
 		return 0
 	}
-	return textIn(parsed)
+	return textIn(parsed, maxTextDepth)
 }
 
-// textIn adds up the strings under the names of text, at any depth.
-func textIn(v gjson.Result) int64 {
+// maxTextDepth is deeper than any dialect puts text. What is nested without end is
+// looked into once for each level, which is a square.
+const maxTextDepth = 32
+
+// textIn adds up the strings under the names of text, so many levels deep.
+func textIn(v gjson.Result, levels int) int64 {
 	var total int64
+	if levels == 0 {
+		return 0
+	}
 	v.ForEach(func(key, item gjson.Result) bool {
 		switch {
 		case item.Type == gjson.String && textKeys[key.Str]:
 			total += int64(len(item.Str))
 		case item.Type == gjson.JSON:
-			total += textIn(item)
+			total += textIn(item, levels-1)
 		}
 		return true
 	})

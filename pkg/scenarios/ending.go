@@ -1,0 +1,191 @@
+package scenarios
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+)
+
+// ending fills in how an admitted request ended, by the mock's journal.
+func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
+	r.Usage = trueUsage(e)
+	wrote := client.ContentWithin(e.Sent.Body, contentType(s, e), e.Plan.HTTP.Encoding)
+	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote))
+	if r.Usage == nil {
+		r.Early = toldEarly(e)
+	}
+	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
+	whole := e.End == "complete"
+	switch {
+	case left && s.x.Ended.Before(endOf(e)) || left && !whole:
+		r.Outcome = judge.OutcomeLeft
+		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
+			r.Outcome = judge.OutcomeLeftEarly
+		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) {
+			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
+		}
+	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
+		r.Outcome = judge.OutcomeUnknown // the target could not read the answer: how far it came is its secret
+	case r.Usage != nil && misshapen(e) && (e.Stream || s.usage != nil || !s.torn):
+		r.Outcome = judge.OutcomeUnknown // one reader finds the usage in it, another does not
+	case r.Usage != nil && misshapen(e):
+		r.Usage, r.Outcome = nil, judge.OutcomeNoUsage
+	case r.Usage != nil:
+		r.Outcome = judge.OutcomeUsage
+	case !whole && e.Sent.Status == 0:
+		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
+	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && s.x.Status < 300:
+		r.Outcome = judge.OutcomeCutByTarget
+	case !whole && s.x.Status == http.StatusGatewayTimeout:
+		r.Outcome = judge.OutcomeTimeout
+	case r.Early != nil && e.Plan.Fault.Kind == "error_event":
+		r.Outcome = judge.OutcomeUnknown // what counts is the usage before the error, and nobody noted where it was
+	default:
+		r.Outcome = byStatus(e.Sent.Status, whole)
+	}
+}
+
+// misshapen tells whether the mock was told to write an answer that is wrong, so
+// that a usage in it need not be readable.
+func misshapen(e *mockllm.Entry) bool {
+	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
+}
+
+// torn tells whether a whole answer is no JSON to anybody: what many readers forgive, a
+// byte order mark, is forgiven.
+func torn(x *client.Exchange) bool {
+	body := bytes.TrimPrefix(x.Body, []byte("\ufeff"))
+	return x.Outcome == client.Complete && strings.Contains(x.Header.Get("Content-Type"), "json") && !gjson.ValidBytes(body)
+}
+
+func byStatus(status int, whole bool) judge.Outcome {
+	switch {
+	case status == http.StatusNoContent, status == http.StatusResetContent, status >= 300 && status < 400:
+		return judge.OutcomeEmpty
+	case status >= 500:
+		return judge.OutcomeServerError
+	case status >= 400:
+		return judge.OutcomeClientError
+	case !whole:
+		return judge.OutcomeCut
+	}
+	return judge.OutcomeNoUsage
+}
+
+// mockBegan tells whether the mock had written anything when the client left.
+func mockBegan(e *mockllm.Entry, left time.Time) bool {
+	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && !e.Sent.First.After(left)
+}
+
+func endOf(e *mockllm.Entry) time.Time {
+	if e.EndAt.IsZero() {
+		return time.Now()
+	}
+	return e.EndAt
+}
+
+// contentType is that of the mock's answer: the target passes it on.
+func contentType(s *sentRequest, e *mockllm.Entry) string {
+	if t := s.x.Header.Get("Content-Type"); t != "" && s.x.Status == e.Sent.Status {
+		return t
+	}
+	if e.Stream {
+		return "text/event-stream"
+	}
+	return "application/json"
+}
+
+// trueUsage is what the mock truly wrote, in the classes that its dialect has words
+// for; nil if it wrote none that is valid. A usage that the plan gave verbatim is
+// read as any reader has to.
+func trueUsage(e *mockllm.Entry) *judge.Usage {
+	if e.Sent.UsageNS == 0 {
+		return nil
+	}
+	if e.Plan.UsageRaw != "" {
+		return rawUsage(string(e.Plan.UsageRaw))
+	}
+	return classes(e)
+}
+
+// toldEarly is the most that a stream which broke off may have told before its end;
+// nil where the usage comes last, or not at all.
+func toldEarly(e *mockllm.Entry) *judge.Usage {
+	early := []string{"every", "early", "twice", "finish_chunk", "x_groq"}
+	all := e.Dialect == "gemini" || e.Dialect == "anthropic" || e.Dialect == "bedrock-invoke"
+	if e.Plan.UsageAt == "none" || !all && !slices.Contains(early, e.Plan.UsageAt) || e.Sent.Status != http.StatusOK {
+		return nil
+	}
+	return classes(e)
+}
+
+// classes is the usage that the mock was told, as its dialect tells it; nil if
+// nobody can tell it from one that is missing.
+func classes(e *mockllm.Entry) *judge.Usage {
+	u := &judge.Usage{In: e.Usage.In, Out: e.Usage.Out, Total: e.Usage.Total}
+	if u.In+u.Out+u.Total == 0 {
+		return nil
+	}
+	told := conveyed[e.Dialect]
+	if told.cached {
+		u.Cached = e.Usage.Cached
+	}
+	if told.cacheWrite {
+		u.CacheWrite = e.Usage.CacheWrite
+	}
+	if told.reasoning {
+		u.Reasoning = e.Usage.Reasoning
+	}
+	return u
+}
+
+// conveyed says which classes of tokens a provider's usage names, by the mock's word
+// for its dialect. What it does not name is input or output like any other.
+var conveyed = map[string]struct{ cached, cacheWrite, reasoning bool }{
+	"openai-chat":        {cached: true, reasoning: true},
+	"openai-completions": {cached: true, reasoning: true},
+	"openai-responses":   {cached: true, cacheWrite: true, reasoning: true},
+	"anthropic":          {cached: true, cacheWrite: true},
+	"gemini":             {cached: true, reasoning: true},
+	"bedrock-converse":   {cached: true, cacheWrite: true},
+	"bedrock-invoke":     {cached: true, cacheWrite: true},
+}
+
+// maxTokens is the largest amount that counts as valid.
+const maxTokens = 1 << 53
+
+// rawUsage reads a usage object that may be wrong on purpose.
+func rawUsage(raw string) *judge.Usage {
+	if !gjson.Valid(raw) || !gjson.Parse(raw).IsObject() {
+		return nil
+	}
+	var u judge.Usage
+	fields := 0
+	for field, at := range map[string]*int64{
+		"prompt_tokens": &u.In, "input_tokens": &u.In, "inputTokens": &u.In, "promptTokenCount": &u.In,
+		"completion_tokens": &u.Out, "output_tokens": &u.Out, "outputTokens": &u.Out, "candidatesTokenCount": &u.Out,
+		"total_tokens": &u.Total, "totalTokens": &u.Total, "totalTokenCount": &u.Total,
+	} {
+		v := gjson.Get(raw, field)
+		if !v.Exists() || v.Type == gjson.Null {
+			continue
+		}
+		if v.Type != gjson.Number || v.Num < 0 || v.Num > maxTokens || v.Num != float64(int64(v.Num)) {
+			return nil
+		}
+		*at = v.Int()
+		fields++
+	}
+	if fields == 0 || u.In+u.Out+u.Total == 0 {
+		return nil
+	}
+	return &u
+}
