@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"testing/synctest"
@@ -28,7 +29,7 @@ type world struct {
 	report func(LoadProgress)
 
 	net      Net
-	mock     *mockllm.Mock
+	mock     backend
 	standard mockllm.Plan // the mock's answer to whoever says nothing else
 	direct   string       // base URL of the mock for this process
 	conn     Conn
@@ -37,8 +38,10 @@ type world struct {
 	who      string // the identity of the cell, at a target by URL
 	ids      *identities
 	channels []string // control channels that survive a target by URL
-	start    time.Time
-	turn     chan struct{} // holds one token: who may wait for the bubble
+
+	clockError time.Duration // of the mock's clock, if it is in another process
+	start      time.Time
+	turn       chan struct{} // holds one token: who may wait for the bubble
 
 	mu       sync.Mutex // guards what follows
 	rng      *rand.Rand
@@ -174,10 +177,6 @@ const journalSize = 1 << 20
 // openMock starts the mock and gives its base URL for the target.
 func (w *world) openMock(ctx context.Context) (backend string, shut func() error, err error) {
 	opts := mockllm.Options{Seed: w.cell.Seed, JournalSize: journalSize, KeepSent: 1 << 20, Admin: true}
-	if w.o.MockURL != "" || w.cell.Mock != nil && w.cell.Mock.URL != "" {
-		return "", nil, errors.New("a mock that runs already cannot be used: it has to be this process's, to be told plans and read in time; " +
-			"give it an address with mock.listen and mock.advertise")
-	}
 	listen, advertise := "127.0.0.1:0", ""
 	if m := w.cell.Mock; m != nil {
 		if m.Plan != nil {
@@ -199,9 +198,13 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 		advertise = w.o.MockAdvertise
 	}
 	w.standard = opts.Plan
-	w.mock = mockllm.New(opts)
+	if at := w.mockURL(); at != "" {
+		return w.findMock(ctx, at, advertise)
+	}
+	mock := mockllm.New(opts)
+	w.mock = ownMock{mock}
 	if w.byURL() && w.o.known != nil {
-		return w.goOnStage(ctx, listen, advertise)
+		return w.goOnStage(ctx, mock, listen, advertise)
 	}
 	l, err := w.net.Listen(listen)
 	if err != nil {
@@ -209,7 +212,7 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- w.mock.Serve(serving, l) }()
+	go func() { done <- mock.Serve(serving, l) }()
 	w.direct = "http://" + l.Addr().String()
 	if advertise == "" || w.cell.Virtual {
 		advertise = "http://" + l.Addr().String()
@@ -232,9 +235,37 @@ func mockCannotListen(addr string, err error) error {
 // byURL tells whether the target runs already.
 func (w *world) byURL() bool { return w.cell.Target != nil && w.cell.Target.URL != "" }
 
+// mockURL is that of a mock that runs already; empty if this cell has its own.
+func (w *world) mockURL() string {
+	if w.o.MockURL != "" {
+		return w.o.MockURL
+	}
+	if w.cell.Mock != nil {
+		return w.cell.Mock.URL
+	}
+	return ""
+}
+
+// findMock uses a mock that runs already. Its own default plan counts where the
+// suite says nothing.
+func (w *world) findMock(ctx context.Context, at, advertise string) (backend string, shut func() error, err error) {
+	transport := &http.Transport{DialContext: w.net.DialContext}
+	m, err := newRemoteMock(ctx, transport, at, w.standard)
+	if err != nil {
+		transport.CloseIdleConnections()
+		return "", nil, err
+	}
+	w.mock, w.clockError = m, m.within
+	return first(advertise, m.url), func() error {
+		m.Release()
+		transport.CloseIdleConnections()
+		return m.broken()
+	}, nil
+}
+
 // goOnStage makes the mock of this cell answer at the address that the target
 // knows.
-func (w *world) goOnStage(ctx context.Context, listen, advertise string) (backend string, shut func() error, err error) {
+func (w *world) goOnStage(ctx context.Context, mock *mockllm.Mock, listen, advertise string) (backend string, shut func() error, err error) {
 	s, err := w.o.known.stage(w.net, listen)
 	if err != nil {
 		return "", nil, mockCannotListen(listen, err)
@@ -242,7 +273,7 @@ func (w *world) goOnStage(ctx context.Context, listen, advertise string) (backen
 	if advertise == "" {
 		advertise = "http://" + s.addr
 	}
-	end := s.play(ctx, w.mock.Handler())
+	end := s.play(ctx, mock.Handler())
 	return advertise, func() error {
 		w.mock.Release()
 		end()

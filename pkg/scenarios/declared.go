@@ -21,6 +21,7 @@ func (w *world) declared() judge.Target {
 		Accounting: accounting(t.Accounting), DebtFloor: judge.DebtFloor(known(t.DebtFloor)),
 		SettleDelay: int64(w.settle()), TolerancePPM: int64(float64(t.Tolerance) * 1e6),
 		UsedAccounts: w.ids == nil || w.ids.shared(),
+		ClockError:   int64(w.clockError),
 		Ledger:       t.Ledger != nil && t.Ledger.URL != "",
 	}
 	if d := t.Disconnect; d != nil {

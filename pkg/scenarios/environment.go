@@ -165,14 +165,14 @@ type journal map[string][]mockllm.Entry
 // after the other would read it as often as there are requests.
 func (w *world) journal() journal {
 	j := journal{}
-	for _, e := range w.mock.Journal().Entries() {
+	for _, e := range w.mock.entries("") {
 		j[e.ID] = append(j[e.ID], e)
 	}
 	return j
 }
 
 // entries are the lines of the mock's journal about one request.
-func (w *world) entries(s *sentRequest) []mockllm.Entry { return w.mock.Journal().ByID(s.id) }
+func (w *world) entries(s *sentRequest) []mockllm.Entry { return w.mock.entries(s.id) }
 
 func mockEntry(e *mockllm.Entry) *suite.MockEntry {
 	m := &suite.MockEntry{

@@ -101,8 +101,12 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 	if err != nil || look == nil {
 		return err
 	}
+	little, err := mockllm.PlanFromValue(map[string]any{"usage": "1/0"}) // it costs its client one token
+	if err != nil {
+		return fmt.Errorf("looking at the target: %w", err)
+	}
 	for {
-		entries := look.send(ctx, mockllm.Plan{}, nil)
+		entries := look.send(ctx, little, nil)
 		if err = w.diagnose(look, entries); err == nil {
 			a.channels = arrived(entries)
 			break
@@ -215,9 +219,9 @@ func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any)
 	request.Body = lookBody(l.asked, id, over)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	seen := len(w.mock.Journal().Entries())
+	seen := len(w.mock.entries(""))
 	l.x = w.client.Do(ctx, request)
-	entries := w.mock.Journal().Entries()
+	entries := w.mock.entries("")
 	return slices.Clone(entries[min(seen, len(entries)):])
 }
 

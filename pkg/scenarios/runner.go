@@ -22,8 +22,7 @@ type Options struct {
 	// and no bound but the scenario's own in real time.
 	CellTimeout time.Duration
 	// MockListen and MockAdvertise override the suites' for a target that reaches
-	// the mock from elsewhere. MockURL names one that runs already, which no cell
-	// can use yet: it is an error of each.
+	// the mock from elsewhere. MockURL names one that runs already.
 	MockListen, MockAdvertise, MockURL string
 	// Header is added to every request to a target by URL; it overrides the suite's.
 	Header map[string]string
