@@ -93,7 +93,9 @@ type story struct {
 var (
 	address   = regexp.MustCompile(`127\.0\.0\.1:(\d+)`)
 	announced = regexp.MustCompile(`listening on http://(127\.0\.0\.1:\d+)`)
-	fileName  = regexp.MustCompile(`^# ([a-z-]+\.ya?ml)\b`)
+	// everything is a run of the built-in suites, whole.
+	everything = regexp.MustCompile(`^llmlimit run( -[^ ]+ [^ ]+)*$`)
+	fileName   = regexp.MustCompile(`^# ([a-z-]+\.ya?ml)\b`)
 )
 
 // serveDefault is where `serve` listens unless told otherwise.
@@ -175,6 +177,7 @@ func (s *story) read(b block) {
 	switch {
 	case name == configFile: // every command reads it
 		s.llmlimit(b, 0, "version")
+	case strings.Contains("\n"+text, "\naccept:"): // a command of the page reads it
 	case name == "plans.yaml":
 		if _, err := mockllm.ParsePlans([]byte(text)); err != nil {
 			s.t.Errorf("line %d: %v", b.line, err)
@@ -186,8 +189,12 @@ func (s *story) read(b block) {
 		}
 	case strings.Contains("\n"+text, "\ntarget:"):
 		s.llmlimit(b, 0, "run", "scenarios/refunds.yaml", "--target-file", name, "--dry-run")
+	case strings.Contains("\n"+text, "\naccept:"):
+		s.llmlimit(b, 0, "run", "scenarios/refunds.yaml", "--expect", name, "--progress", "none")
+	case strings.Contains("\n"+text, "\nkind: ComplianceReport"):
+		s.llmlimit(b, 0, "report", "verify", name)
 	default:
-		s.t.Errorf("line %d: this YAML is neither a suite, a policy, plans nor settings: give it a name in its first line, or mark it <!-- not run: reason -->", b.line)
+		s.t.Errorf("line %d: this YAML is neither a suite, a policy, plans, settings, accepted findings nor a compliance report: give it a name in its first line, or mark it <!-- not run: reason -->", b.line)
 	}
 }
 
@@ -209,6 +216,9 @@ func (s *story) run(b block) {
 			s.set += line + "\n"
 		case word == "llmlimit" && isServer(line):
 			s.startServer(line)
+		case everything.MatchString(line):
+			// One scenario stands for all, which `make suites` runs.
+			s.shell(b, want, "LLMLIMIT_RUN_ID='metric*' "+line)
 		case word == "llmlimit" || word == "curl":
 			s.shell(b, want, line)
 		default:
