@@ -1,0 +1,263 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+)
+
+// tab is a page in a real browser, and everything about it that is wrong.
+type tab struct {
+	ctx context.Context
+
+	mu    sync.Mutex
+	wrong []string
+}
+
+// browser starts Chromium once for a test. Where there is none the test fails: the
+// page is not shown to work by a test that did not run.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Fatal("there is no Chromium; install it (Debian: apt-get install chromium) and run again")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.WSURLReadTimeout(90*time.Second),
+	)
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, quit := chromedp.NewContext(allocator)
+	t.Cleanup(quit)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	return ctx
+}
+
+// show writes the page to a file and opens it in a tab of its own.
+func show(t *testing.T, browser context.Context, run *scenarios.Run, before ...chromedp.Action[chromedp.Void]) *tab {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(file, []byte(render(t, HTML, run)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, closeTab := chromedp.NewContext(browser)
+	t.Cleanup(closeTab)
+	p := &tab{ctx: ctx}
+	if err := chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Listen(ctx, p.listen); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(ctx, append(before, chromedp.Navigate("file://"+file))...); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// command is a command of the protocol as a step.
+func command[P any](c cdp.Command[P, cdp.Empty], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, c, params)
+		return err
+	})
+}
+
+// listen notes what a good page never does.
+func (p *tab) listen(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		if url := e.Request.URL; !strings.HasPrefix(url, "file:") && !strings.HasPrefix(url, "data:") {
+			p.wrong = append(p.wrong, "request to "+url)
+		}
+	case *runtime.EventExceptionThrown:
+		p.wrong = append(p.wrong, "exception: "+e.ExceptionDetails.Text)
+	case *runtime.EventConsoleAPICalled:
+		p.wrong = append(p.wrong, fmt.Sprintf("console.%s", e.Type))
+	case *log.EventEntryAdded:
+		p.wrong = append(p.wrong, fmt.Sprintf("log: %s %s", e.Entry.Level, e.Entry.Text))
+	}
+}
+
+func (p *tab) complaints() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wrong
+}
+
+// eval evaluates JavaScript in the page.
+func eval[T any](t *testing.T, p *tab, js string) T {
+	t.Helper()
+	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](js))
+	if err != nil {
+		t.Fatalf("%s: %v", js, err)
+	}
+	return value
+}
+
+// colours counts the distinct colours on each canvas of the open cells: an empty
+// canvas has one.
+const colours = `[...document.querySelectorAll("details.cell[open] canvas")].map((c) => {
+	const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
+	for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+	return seen.size;
+})`
+
+// hasColour tells whether the first canvas, which is the ledger, shows a colour of
+// the page's, give or take what lies over it.
+const hasColour = `((name) => {
+	const c = document.querySelector("details.cell[open] canvas"), probe = document.createElement("i");
+	probe.style.color = getComputedStyle(document.documentElement).getPropertyValue(name);
+	document.body.append(probe);
+	const want = getComputedStyle(probe).color.match(/\d+/g).map(Number), data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+	let n = 0;
+	for (let i = 0; i < data.length; i += 4)
+		if (data[i + 3] > 150 && want.every((v, k) => Math.abs(v - data[i + k]) < 12)) n++;
+	return n;
+})`
+
+// The page in a real browser: it draws, it loads nothing, it complains about nothing.
+func TestPageInBrowser(t *testing.T) {
+	b := browser(t)
+	p := show(t, b, small(t), chromedp.EmulateViewport(1100, 1600))
+	if err := chromedp.Do(p.ctx, chromedp.Click(`a.tile[href="#cell-0"]`), chromedp.WaitVisible("#cell-0 canvas")); err != nil {
+		t.Errorf("a tile does not open its cell: %v", err)
+	}
+	if wrong := p.complaints(); len(wrong) > 0 {
+		t.Errorf("the browser complains: %q", wrong)
+	}
+	drawn := eval[[]int](t, p, colours)
+	if len(drawn) < 8 {
+		t.Errorf("found %d plots in the two open cells, expected ledger, arrivals, residual and accuracy of each", len(drawn))
+	}
+	for i, n := range drawn {
+		if n < 3 {
+			t.Errorf("plot %d has %d colours: it is empty", i, n)
+		}
+	}
+	for _, colour := range []string{"--settled", "--outstanding"} {
+		if n := eval[int](t, p, hasColour+`("`+colour+`")`); n < 100 {
+			t.Errorf("the ledger has %d pixels of %s", n, colour)
+		}
+	}
+	text := eval[string](t, p, `document.querySelector("details.cell[open]").innerText`)
+	for _, want := range []string{
+		"refunds/refund[delivery=length]", "status: found 429, expected 200", "ledger.actual == 50 = false", "ledger.actual = 1006",
+		"rejected, although at least 1950 tokens were left", "repeat: 5", "curl -sS -i", "Run again",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the failure does not say %q", want)
+		}
+	}
+
+	t.Run("dark", func(t *testing.T) {
+		dark := command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		})
+		light := eval[string](t, p, `getComputedStyle(document.body).backgroundColor`)
+		p := show(t, b, small(t), dark)
+		if found := eval[string](t, p, `getComputedStyle(document.body).backgroundColor`); found == light {
+			t.Errorf("the background is %s in the dark too", found)
+		}
+		if n := eval[int](t, p, hasColour+`("--settled")`); n < 100 {
+			t.Errorf("the ledger has %d pixels of its colour for the dark", n)
+		}
+	})
+	t.Run("narrow", func(t *testing.T) {
+		p := show(t, b, small(t), chromedp.EmulateViewport(360, 800, chromedp.EmulateMobile))
+		if width := eval[int](t, p, `document.documentElement.scrollWidth`); width > 360 {
+			t.Errorf("a page of 360 pixels scrolls to %d", width)
+		}
+	})
+	t.Run("without JavaScript", func(t *testing.T) {
+		p := show(t, b, small(t), command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+		svg, err := chromedp.Run(p.ctx, chromedp.Screenshot("details.cell[open] .ledger svg", chromedp.NodeVisible))
+		if err != nil || len(svg) < 1000 {
+			t.Errorf("the server-drawn ledger is not there: %v", err)
+		}
+	})
+	t.Run("hostile", func(t *testing.T) {
+		run := small(t)
+		poison(run, `</script><script>hacked=1</script><img src=x onerror=hacked=1><svg onload=hacked=1>`)
+		p := show(t, b, run)
+		if eval[bool](t, p, `typeof hacked !== "undefined"`) {
+			t.Error("the page ran what a target sent")
+		}
+		if wrong := p.complaints(); len(wrong) > 0 {
+			t.Errorf("the browser complains: %q", wrong)
+		}
+	})
+	t.Run("loads nothing", func(t *testing.T) {
+		var reached atomic.Bool
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+		defer server.Close()
+		p := show(t, b, small(t))
+		_ = eval[bool](t, p, `fetch("`+server.URL+`").catch(() => 0), new Image().src = "`+server.URL+`", true`)
+		if wrong := strings.Join(p.complaints(), "\n"); !strings.Contains(wrong, "Content Security Policy") {
+			t.Errorf("nothing forbids the page to load: %q", wrong)
+		}
+		if reached.Load() {
+			t.Error("the page reached a server")
+		}
+	})
+}
+
+// A run of many requests is drawn from aggregates: a million fit into 5 MB.
+func TestPageStaysSmall(t *testing.T) {
+	n, most := 100_000, 1<<20
+	if os.Getenv("LLMLIMIT_SOAK") != "" {
+		n, most = 1_000_000, 5<<20
+	}
+	run := small(t)
+	sc := run.Suites[0].Scenarios[0]
+	sc.Requests = nil
+	for i := range n {
+		at := time.Duration(i) * time.Millisecond
+		x := &scenarios.Exchange{
+			ID: fmt.Sprint("r", i), Key: fmt.Sprintf("4:t%03d", i%1000), Due: at, Sent: at + time.Duration(i%7)*time.Microsecond, Reserved: int64(1000 + i%977),
+			Usage: int64(i % 991), First: at + time.Millisecond, Ended: at + time.Duration(i%97)*time.Millisecond, Status: 200, Decision: scenarios.Admitted, Outcome: "complete",
+		}
+		if i%3 == 0 {
+			x.Decision, x.Status = scenarios.Rejected, 429
+		}
+		sc.Requests = append(sc.Requests, x)
+	}
+	var page bytes.Buffer
+	if err := HTML(&page, run); err != nil {
+		t.Fatal(err)
+	}
+	if page.Len() > most {
+		t.Errorf("%d requests make %d bytes, expected at most %d", n, page.Len(), most)
+	}
+}
