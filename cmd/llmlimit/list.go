@@ -111,7 +111,10 @@ func (a *app) showList(all []listed) error {
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", l.ID, l.Requirement, strings.Join(l.details(), "; "))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return failWith(exitEnvironment, "writing the list: %w", err)
+	}
+	return nil
 }
 
 func (l listed) details() []string {

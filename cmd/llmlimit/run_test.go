@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -54,15 +57,48 @@ func demandPartial(t *testing.T, report string) {
 	}
 }
 
-// Ctrl-C once: what had finished is reported.
+// One signal: what had finished is reported, and the code says which signal.
 func TestRunInterrupted(t *testing.T) {
 	t.Parallel()
-	p, report := startLong(t)
-	p.signal(os.Interrupt)
-	p.exit(exitInterrupt)
-	demandPartial(t, report)
-	if !strings.Contains(p.stdout.String(), "quick") {
-		t.Errorf("the results are not shown:\n%s", p.stdout)
+	for signal, code := range map[os.Signal]int{os.Interrupt: exitInterrupt, syscall.SIGTERM: exitTerminate} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			p, report := startLong(t)
+			p.signal(signal)
+			p.exit(code)
+			demandPartial(t, report)
+			if !strings.Contains(p.stdout.String(), "quick") {
+				t.Errorf("the results are not shown:\n%s", p.stdout)
+			}
+		})
+	}
+}
+
+// A disk that is full, or a pipe that nobody reads, is said and has its code.
+func TestStdoutFull(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("this system has no /dev/full")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	dir := t.TempDir()
+	suite := place(t, dir, "long.yaml", longSuite)
+	for _, args := range [][]string{
+		{"run", suite, "--id", "quick"},
+		{"run", suite, "--id", "quick", "-o", "json"},
+		{"list", suite},
+	} {
+		var stderr bytes.Buffer
+		if code := run(append(args, "--config", place(t, dir, "none.yaml", "")), nil, strings.NewReader(""), full, &stderr); code != exitEnvironment {
+			t.Errorf("llmlimit %v: exit code %d, expected %d; stderr:\n%s", args, code, exitEnvironment, stderr.String())
+		}
+		if !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("llmlimit %v does not say why:\n%s", args, stderr.String())
+		}
 	}
 }
 
