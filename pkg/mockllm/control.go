@@ -1,7 +1,6 @@
 package mockllm
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -121,25 +120,26 @@ func readOrder(text string) (order, error) {
 
 // marker returns what the last prompt marker in the raw body says, "" if there is none. The body is not parsed, so that it
 // works in every dialect; the last one wins, because a conversation repeats earlier ones.
-func marker(body []byte) string {
+func marker(body string) string {
 	for end := len(body); ; {
-		start := bytes.LastIndex(body[:end], []byte(markerOpen))
+		start := strings.LastIndex(body[:end], markerOpen)
 		if start < 0 {
 			return ""
 		}
 		rest := body[start+len(markerOpen):]
 		rest = rest[:min(len(rest), markerMax)]
-		if n := bytes.Index(rest, []byte(markerClose)); n > 0 && plainMarker(rest[:n]) {
-			return string(rest[:n])
+		if n := strings.Index(rest, markerClose); n > 0 && plainMarker(rest[:n]) {
+			return strings.Clone(rest[:n]) // it is kept for longer than the body
 		}
 		end = start
 	}
 }
 
-func plainMarker(text []byte) bool {
-	for _, c := range text {
+func plainMarker(text string) bool {
+	for i := range len(text) {
+		c := text[i]
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
-		if !letter && !bytes.ContainsRune([]byte("=/.@:,_- "), rune(c)) {
+		if !letter && strings.IndexByte("=/.@:,_- ", c) < 0 {
 			return false
 		}
 	}
@@ -217,7 +217,7 @@ func apiKey(h http.Header) string {
 }
 
 // choose resolves the channels of one request.
-func (m *Mock) choose(h http.Header, path string, ask ask, body []byte) choice {
+func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
 	c := choice{channel: channelDefault, stored: true}
 	var base Plan
 	m.mu.Lock()

@@ -77,7 +77,7 @@ type ask struct {
 const maxChoices = 2048
 
 // readAsk understands a request. A body that is not JSON asks for the defaults.
-func readAsk(method string, u *url.URL, path string, body []byte) ask {
+func readAsk(method string, u *url.URL, path, body string) ask {
 	a := ask{choices: 1}
 	for _, d := range dialects {
 		if d.match(method, path) {
@@ -86,10 +86,10 @@ func readAsk(method string, u *url.URL, path string, body []byte) ask {
 		}
 	}
 	parsed := gjson.Result{}
-	if gjson.ValidBytes(body) { // gjson reads numbers out of torn bodies otherwise
-		parsed = gjson.ParseBytes(body)
+	if gjson.Valid(body) { // gjson reads numbers out of torn bodies otherwise
+		parsed = gjson.Parse(body)
 	}
-	a.model = parsed.Get("model").String()
+	a.model = strings.Clone(parsed.Get("model").String()) // it is kept for longer than the body
 	a.stream = parsed.Get("stream").Bool()
 	a.array = u.RawQuery == "" || u.Query().Get("alt") != "sse"
 	a.dialect.read(&a, path, parsed)

@@ -57,7 +57,7 @@ func compiled(t fataler, endpoint string, p Plan) *answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := readAsk(http.MethodPost, u, u.EscapedPath(), []byte(e.body))
+	a := readAsk(http.MethodPost, u, u.EscapedPath(), e.body)
 	return compile(newExchange(a, p, 1, "", defaultCreated, len(e.body)))
 }
 
@@ -244,7 +244,7 @@ func TestUsageSpanIsTheUsage(t *testing.T) {
 func TestStreamWithoutIncludeUsageTellsNone(t *testing.T) {
 	t.Parallel()
 	u, _ := url.Parse(chatPath)
-	a := compile(newExchange(readAsk(http.MethodPost, u, chatPath, []byte(`{"stream":true}`)), Plan{}, 1, "", 0, 0))
+	a := compile(newExchange(readAsk(http.MethodPost, u, chatPath, `{"stream":true}`), Plan{}, 1, "", 0, 0))
 	if body := string(a.body()); strings.Contains(body, `"usage"`) || !strings.HasSuffix(body, "data: [DONE]\n\n") {
 		t.Errorf("got %s", body)
 	}

@@ -15,15 +15,16 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	recv := m.opts.Now()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	read, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body := string(read)
 	_, _, path := splitPrefix(r.URL.EscapedPath())
 	a := readAsk(r.Method, r.URL, path, body)
 	c := m.choose(r.Header, r.URL.Path, a, body)
 	e := &Entry{
 		ID: c.id, Channel: c.channel, Channels: c.channels, Queue: c.queue, QueueIndex: c.queueIndex,
 		Recv: recv, RecvNS: recv.UnixNano(), Proto: r.Proto, Method: r.Method, Path: r.URL.RequestURI(),
-		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sumOf(body),
-		Body: string(body[:min(len(body), keepBody)]), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
+		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sumOf(read),
+		Body: beginning(body), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
 		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens, Plan: c.plan,
 	}
 	var ans *answer
@@ -132,6 +133,14 @@ func (m *Mock) playOn(w http.ResponseWriter, r *http.Request, ans *answer, e *En
 // needsRaw reports whether net/http would refuse or repair this answer.
 func (a *answer) needsRaw() bool {
 	return a.x.plan.HTTP.Proto == "1.0" || a.declared >= 0
+}
+
+// beginning is what the journal keeps of a request's body. A part must not keep the whole in memory.
+func beginning(body string) string {
+	if len(body) > keepBody {
+		return strings.Clone(body[:keepBody])
+	}
+	return body
 }
 
 // secretHeaders are kept in the journal by name only.
