@@ -30,14 +30,14 @@ func take(s store, now time.Time, req *limiter.Request, holds []limiter.Hold) {
 	}
 	other := limiter.Request{ID: req.ID, Holds: holds, Prompt: req.Prompt, Lease: req.Lease}
 	other.ID[0] ^= 0xff // the id of the request itself stays free
-	if d, err := s.Store.Reserve(now, &other); err != nil || !d.Admitted {
+	if d, err := s.Reserve(now, &other); err != nil || !d.Admitted {
 		return
 	}
 	actual := make([]int64, len(holds))
 	for i := range holds {
 		actual[i] = holds[i].Cost
 	}
-	_, _ = s.Store.Settle(now, other.ID, actual) // it was made right now
+	_, _ = s.Settle(now, other.ID, actual) // it was made right now
 }
 
 // rejectedIsCharged counts first and looks afterwards: who is rejected has paid.
@@ -119,7 +119,7 @@ func squeeze(
 		}
 		smaller.Holds = append(smaller.Holds, h)
 	}
-	if better, err := s.Store.Reserve(now, &smaller); err == nil && better.Admitted {
+	if better, err := s.Reserve(now, &smaller); err == nil && better.Admitted {
 		return better
 	}
 	return d

@@ -2,6 +2,7 @@ package faulty
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
@@ -126,12 +127,5 @@ func disconnectLeaks(cfg proxy.Config, t *Trigger) proxy.Config {
 
 // ended is about bills of requests that ended in one of these ways.
 func ended(ways ...proxy.Outcome) func(*proxy.Bill) bool {
-	return func(bill *proxy.Bill) bool {
-		for _, way := range ways {
-			if bill.Outcome == way {
-				return true
-			}
-		}
-		return false
-	}
+	return func(bill *proxy.Bill) bool { return slices.Contains(ways, bill.Outcome) }
 }

@@ -19,6 +19,8 @@
 //
 // # How to add one
 //
-// Write one file with one function of type func(proxy.Config, *Trigger) proxy.Config that wraps one field, asking [Trigger.Strikes]
-// at the moment where it goes wrong; add one row to [Table] and one to the table of its test. no_refund.go is the shortest model.
+// Write one function of type func(proxy.Config, *Trigger) proxy.Config that wraps one field, asking [Trigger.Strikes] at the moment
+// where it goes wrong: in a file of its own, or beside its relatives where it is one line. Add one row to [Table], and name the
+// fault in catches: of a scenario that turns red with it; selftest fails until there is one. no_refund.go is the shortest model;
+// bind.go, facts.go, meter.go, settle.go, answer.go and transport.go have what wraps a seam.
 package faulty

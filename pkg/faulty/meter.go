@@ -10,7 +10,7 @@ import (
 // changeReading wraps the meters: change may alter what a response said of its cost.
 func changeReading(cfg proxy.Config, t *Trigger, change func(dialect string, r *llmapi.Reading)) proxy.Config {
 	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
-		return &meter{Meter: d.Dialect.Meter(o), last: func(r llmapi.Reading, _ []byte) llmapi.Reading {
+		return &meter{Meter: d.Meter(o), last: func(r llmapi.Reading, _ []byte) llmapi.Reading {
 			if t.Strikes() {
 				change(d.Name(), &r)
 			}
@@ -23,9 +23,9 @@ func changeReading(cfg proxy.Config, t *Trigger, change func(dialect string, r *
 func reread(cfg proxy.Config, t *Trigger, read func(body []byte, stream bool, good llmapi.Reading) llmapi.Reading) proxy.Config {
 	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
 		if compressed(o) {
-			return d.Dialect.Meter(o)
+			return d.Meter(o)
 		}
-		return &meter{Meter: d.Dialect.Meter(o), keep: true, last: func(r llmapi.Reading, body []byte) llmapi.Reading {
+		return &meter{Meter: d.Meter(o), keep: true, last: func(r llmapi.Reading, body []byte) llmapi.Reading {
 			if !t.Strikes() {
 				return r
 			}
@@ -38,31 +38,31 @@ func reread(cfg proxy.Config, t *Trigger, read func(body []byte, stream bool, go
 func readAs(cfg proxy.Config, t *Trigger, change func(body string) string) proxy.Config {
 	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
 		if compressed(o) || !events(o) {
-			return d.Dialect.Meter(o)
+			return d.Meter(o)
 		}
-		return &meter{Meter: d.Dialect.Meter(o), keep: true, last: func(r llmapi.Reading, body []byte) llmapi.Reading {
+		return &meter{Meter: d.Meter(o), keep: true, last: func(r llmapi.Reading, body []byte) llmapi.Reading {
 			if !t.Strikes() {
 				return r
 			}
-			again := d.Dialect.Meter(o)
+			again := d.Meter(o)
 			_, _ = again.Write([]byte(change(string(body)))) // never fails
 			return again.Close()
 		}}
 	})
 }
 
-// changeMeters wraps the dialects: make gives the meter of a response.
-func changeMeters(cfg proxy.Config, make func(d dialect, o llmapi.MeterOptions) llmapi.Meter) proxy.Config {
-	return changeDialects(cfg, func(d dialect) llmapi.Dialect { return metered{d, make} })
+// changeMeters wraps the dialects: open gives the meter of a response.
+func changeMeters(cfg proxy.Config, open func(d dialect, o llmapi.MeterOptions) llmapi.Meter) proxy.Config {
+	return changeDialects(cfg, func(d dialect) llmapi.Dialect { return metered{d, open} })
 }
 
 type metered struct {
 	dialect
-	make func(d dialect, o llmapi.MeterOptions) llmapi.Meter
+	open func(d dialect, o llmapi.MeterOptions) llmapi.Meter
 }
 
 // Meter implements [llmapi.Dialect].
-func (m metered) Meter(o llmapi.MeterOptions) llmapi.Meter { return m.make(m.dialect, o) }
+func (m metered) Meter(o llmapi.MeterOptions) llmapi.Meter { return m.open(m.dialect, o) }
 
 // mostKept bounds the body that a faulty meter remembers.
 const mostKept = 8 << 20

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/limiter"
 	"github.com/llmlimit/llmlimit/pkg/policy"
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
@@ -12,6 +13,7 @@ import (
 // reloadIgnored goes on with the first policy.
 func reloadIgnored(cfg proxy.Config, t *Trigger) proxy.Config {
 	next, first := cfg.Bind, cfg.Bundle
+	cfg.Store = constant{store{cfg.Store}, t}
 	cfg.Bind = func(b *policy.Bundle, now time.Time, s *policy.Subject, ask policy.Ask) policy.Binding {
 		if b != first && t.Strikes() {
 			b = first
@@ -19,6 +21,19 @@ func reloadIgnored(cfg proxy.Config, t *Trigger) proxy.Config {
 		return next(b, now, s, ask)
 	}
 	return cfg
+}
+
+// constant is a store that does not hear of new limits.
+type constant struct {
+	store
+	trigger *Trigger
+}
+
+func (s constant) Reload(now time.Time, changes []limiter.Change) error {
+	if s.trigger.Strikes() {
+		return nil
+	}
+	return s.store.Reload(now, changes)
 }
 
 // reloadRefills makes all accounts new when a policy comes into force.

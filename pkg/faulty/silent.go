@@ -51,6 +51,11 @@ func streamsFree(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeBill(cfg, t, func(bill *proxy.Bill) bool { return bill.Stream }, func(bill *proxy.Bill) { charge(bill, nothing) })
 }
 
+// readingCosts takes a request that only reads for one that generates.
+func readingCosts(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeQuestion(cfg, t, func(_ *policy.Subject, ask *policy.Ask) { ask.ReadOnly = false })
+}
+
 // killSwitchIgnored reads kill switches and lets everyone pass.
 func killSwitchIgnored(cfg proxy.Config, t *Trigger) proxy.Config {
 	return forgive(cfg, t, policy.ReasonKillSwitch)

@@ -15,14 +15,14 @@ func encodedUnread(cfg proxy.Config, t *Trigger) proxy.Config {
 		if compressed(o) && t.Strikes() {
 			o.Encoding = "unknown"
 		}
-		return d.Dialect.Meter(o)
+		return d.Meter(o)
 	})
 }
 
 // encodedIsZero reads compressed bytes as text, finds no usage there, and takes that for a usage of nothing.
 func encodedIsZero(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
-		good := d.Dialect.Meter(o)
+		good := d.Meter(o)
 		if !compressed(o) {
 			return good
 		}
@@ -53,7 +53,7 @@ func sseNeedsSpace(cfg proxy.Config, t *Trigger) proxy.Config {
 // sseOneReadPerEvent takes every read for whole events, and loses one that comes in two.
 func sseOneReadPerEvent(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
-		good := d.Dialect.Meter(o)
+		good := d.Meter(o)
 		if compressed(o) || !events(o) {
 			return good
 		}

@@ -56,6 +56,7 @@ var Table = []Fault{
 	{Name: "embeddings-reserve-output", Family: FamilyReserve, wrap: embeddingsReserveOutput, Refs: []string{"typedef-ai/fenic#313"}, Doc: "embeddings reserve an output that they do not have"},
 	{Name: "floor-of-1024", Family: FamilyReserve, wrap: floorOf1024, Refs: []string{"BerriAI/litellm#29191", "BerriAI/litellm#29193"}, Doc: "at least 1024 tokens are reserved, whatever the limit"},
 	{Name: "guess-over-limit", Family: FamilyReserve, wrap: guessOverLimit, Refs: []string{"BerriAI/litellm#29191"}, Doc: "a default allowance above the limit rejects every request for good"},
+	{Name: "reading-costs", Family: FamilyReserve, wrap: readingCosts, Doc: "GET, HEAD and OPTIONS reserve tokens"},
 	{Name: "weights-unreserved", Family: FamilyReserve, wrap: weightsUnreserved, Refs: []string{"BerriAI/litellm#40002"}, Doc: "a reservation is priced without the weights of its rule"},
 	{Name: "hint-lowers", Family: FamilyReserve, wrap: hintLowers, Doc: "a client may say that its prompt is smaller than it is"},
 	{Name: "cap-not-forwarded", Family: FamilyReserve, wrap: capNotForwarded, Doc: "max_completion_tokens shrinks the reservation and not the request"},
