@@ -357,6 +357,26 @@ func TestProgress(t *testing.T) {
 	})
 }
 
+// A look that is under way when the load ends is awaited: its caller may let go of
+// what it looks at.
+func TestLookIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looking := false
+		open(t, OpenConfig{
+			Config: Config{Source: takes(0, good), Look: func(Progress) error {
+				looking = true
+				time.Sleep(10 * time.Second)
+				looking = false
+				return nil
+			}},
+			Pacer: stages(t, Constant(), 1, Stage{For: 1500 * time.Millisecond, From: 10, To: 10}),
+		})
+		if looking {
+			t.Error("the load returned while somebody looked at it")
+		}
+	})
+}
+
 func TestMissingParts(t *testing.T) {
 	pacer, source := &Trace{[]Arrival{{}}}, takes(0, good)
 	for want, run := range map[error]func() (*Summary, error){

@@ -76,6 +76,9 @@ func TestHistogramsInJSON(t *testing.T) {
 		if err := json.Unmarshal(text, &back); err != nil {
 			t.Fatal(err)
 		}
+		if empty := h.TotalCount() == 0; empty != d.HDR.IsZero() {
+			t.Fatalf("%d values, and a histogram: %v", h.TotalCount(), !d.HDR.IsZero())
+		}
 		if d.HDR.IsZero() {
 			if strings.Contains(string(text), "hdr") || !back.HDR.IsZero() {
 				t.Fatalf("nothing was written as %s", text)
