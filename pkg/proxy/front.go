@@ -33,15 +33,12 @@ type exchange struct {
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{p: p, w: w, control: http.NewResponseController(w), r: r}
 	if !p.enter() {
-		w.Header().Set("Connection", "close")
-		x.refuse(&refusal{Rejection: llmapi.Rejection{
-			Status: http.StatusServiceUnavailable, Reason: reasonDraining, Message: "the proxy is shutting down", Wait: time.Second,
-		}})
+		x.turnAway()
 		return
 	}
 	defer p.leave()
 	x.end.outcome = OutcomeInternal // until something better is known
-	x.record = Record{Start: p.cfg.Now(), Method: r.Method, Path: r.URL.Path, Peer: peerOf(r).String()}
+	x.open()
 	// Settlement is deferred here, so that no way out misses it: broken responses leave through a panic.
 	defer func() { //nolint:contextcheck // the context is the request's, which the exchange carries; settling must outlive it
 		broken := recover()
@@ -56,18 +53,39 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	x.run() //nolint:contextcheck // the context is the request's, which the exchange carries
 }
 
+// open begins the record. Like all that is done before a stream flows, it is not part of serve: what serve needs lies on the stack of
+// every idle stream, and a few hundred bytes more would double that stack.
+func (x *exchange) open() {
+	x.record = Record{Start: x.p.cfg.Now(), Method: x.r.Method, Path: x.r.URL.Path, Peer: peerOf(x.r).String()}
+}
+
 // run is the way of one request.
 func (x *exchange) run() {
-	if upgrades(x.r) {
-		x.refuse(&refusal{Rejection: llmapi.Rejection{
-			Status: http.StatusNotImplemented, Reason: reasonUpgrade, Message: "a limit cannot see into an upgraded connection", Permanent: true,
-		}})
+	if refused := x.admit(); refused != nil {
+		x.refuse(refused)
 		return
+	}
+	x.forward()
+}
+
+// turnAway answers a request that comes when the proxy is shutting down.
+func (x *exchange) turnAway() {
+	x.w.Header().Set("Connection", "close")
+	x.refuse(&refusal{Rejection: llmapi.Rejection{
+		Status: http.StatusServiceUnavailable, Reason: reasonDraining, Message: "the proxy is shutting down", Wait: time.Second,
+	}})
+}
+
+// admit reads the request and has it decided.
+func (x *exchange) admit() *refusal {
+	if upgrades(x.r) {
+		return &refusal{Rejection: llmapi.Rejection{
+			Status: http.StatusNotImplemented, Reason: reasonUpgrade, Message: "a limit cannot see into an upgraded connection", Permanent: true,
+		}}
 	}
 	body, refused := x.readBody()
 	if refused != nil {
-		x.refuse(refused)
-		return
+		return refused
 	}
 	began := x.p.cfg.Now()
 	x.record.RequestBytes = int64(len(body))
@@ -76,10 +94,8 @@ func (x *exchange) run() {
 	x.p.engine.metrics.decided(x.admission, x.record.Overhead)
 	if x.admission.refusal != nil {
 		x.end.outcome = OutcomeRejected
-		x.refuse(x.admission.refusal)
-		return
 	}
-	x.forward()
+	return x.admission.refusal
 }
 
 // ask is the request as the engine sees it.

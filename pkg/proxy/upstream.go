@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -53,6 +52,23 @@ func NewTransport(o TransportOptions) *http.Transport {
 	}
 }
 
+// outgoingBody lets go of the bytes once they are written. The transport holds the request for as long as the response lasts, and a
+// stream may last an hour: its prompt need not stay in memory.
+type outgoingBody struct{ rest []byte }
+
+func (b *outgoingBody) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.rest)
+	if b.rest = b.rest[n:]; len(b.rest) == 0 {
+		b.rest = nil
+	}
+	return n, nil
+}
+
+func (b *outgoingBody) Close() error { return nil }
+
 // attempt is one request to the upstream and how far it came.
 type attempt struct {
 	x       *exchange
@@ -76,7 +92,7 @@ func (t *attempt) send(body []byte, asked bool) (*http.Response, error) {
 	}).WithContext(ctx)
 	if len(body) > 0 {
 		// Without GetBody the transport cannot send a request a second time once it has begun: a provider would bill twice.
-		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.Body = &outgoingBody{rest: body}
 	}
 	if x.r.Trailer != nil {
 		req.ContentLength = -1 // trailers need chunks
