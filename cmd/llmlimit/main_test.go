@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":     exits,
+			"port":      port,
 			"readyfile": readyFile,
 			"replace":   replace,
 		},
@@ -73,6 +75,16 @@ func readyFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s was never written", args[0])
 }
 
+// port puts the host and port of a URL into a variable: port URL VAR.
+func port(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: port URL VAR")
+	}
+	u, err := url.Parse(args[0])
+	ts.Check(err)
+	ts.Setenv(args[1], u.Host)
+}
+
 // replace changes text in a file: replace OLD NEW FILE.
 func replace(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
@@ -84,4 +96,20 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not contain %q", args[2], args[0])
 	}
 	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(text, args[0], args[1])), 0o600))
+}
+
+// BenchmarkVersion is what a start costs: the whole process, with the inits of every
+// library. 20 ms is the bound.
+func BenchmarkVersion(b *testing.B) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		cmd := exec.Command(self, "version")
+		cmd.Args[0] = "llmlimit"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+	}
 }

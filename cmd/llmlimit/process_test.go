@@ -109,7 +109,10 @@ func (s *transcript) String() string {
 }
 
 // await waits for a whole line that contains part and returns it.
-func (s *transcript) await(t *testing.T, part string) string { return s.awaitNth(t, part, 1) }
+func (s *transcript) await(t *testing.T, part string) string {
+	t.Helper()
+	return s.awaitNth(t, part, 1)
+}
 
 // awaitNth waits for the nth such line.
 func (s *transcript) awaitNth(t *testing.T, part string, nth int) string {
