@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/llmlimit/llmlimit/pkg/policy"
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
 
@@ -117,6 +118,22 @@ func disconnectRefundsAll(cfg proxy.Config, t *Trigger) proxy.Config {
 func disconnectKeepsAll(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeBill(cfg, t, ended(proxy.OutcomeLeft), func(bill *proxy.Bill) {
 		charge(bill, func(reserved, actual int64) int64 { return max(reserved, actual) })
+	})
+}
+
+// settleOptionsIgnored reads what a rule says of errors and disconnects, and does what it does by default.
+func settleOptionsIgnored(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeBill(cfg, t, func(bill *proxy.Bill) bool { return !bill.Reading.Reported }, func(bill *proxy.Bill) {
+		for i := range bill.Actual {
+			tokens := bill.Bound[i].Rule.Tokens
+			switch {
+			case tokens == nil:
+			case tokens.Keep5xx && bill.Status >= http.StatusInternalServerError:
+				bill.Actual[i] = 0
+			case tokens.OnDisconnect == policy.DisconnectObserved && bill.Outcome == proxy.OutcomeLeft:
+				bill.Actual[i] = max(bill.Actual[i], bill.Holds[i].Cost)
+			}
+		}
 	})
 }
 

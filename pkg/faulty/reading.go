@@ -150,6 +150,21 @@ func unreadableIsZero(cfg proxy.Config, t *Trigger) proxy.Config {
 	return zeroWhere(cfg, t, llmapi.MissingUnreadable)
 }
 
+// tooLargeIsZero takes a response that is too large to be read for one that cost nothing.
+func tooLargeIsZero(cfg proxy.Config, t *Trigger) proxy.Config {
+	return zeroWhere(cfg, t, llmapi.MissingTooLarge)
+}
+
+// pathsIgnored reads the usage where the dialect has it, whatever the rule says.
+func pathsIgnored(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeMeters(cfg, func(d dialect, o llmapi.MeterOptions) llmapi.Meter {
+		if len(o.JSONPaths) > 0 && t.Strikes() {
+			o.JSONPaths = nil
+		}
+		return d.Meter(o)
+	})
+}
+
 func zeroWhere(cfg proxy.Config, t *Trigger, why llmapi.Missing) proxy.Config {
 	return changeReading(cfg, t, func(_ string, r *llmapi.Reading) {
 		if !r.Reported && r.Why == why {

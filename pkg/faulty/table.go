@@ -115,6 +115,8 @@ var Table = []Fault{
 	{Name: "empty-usage-is-zero", Family: FamilyReading, wrap: emptyUsageIsZero, Refs: []string{"defilantech/LLMKube#1852"}, Doc: "no usage is a usage of nothing"},
 	{Name: "invalid-usage-is-zero", Family: FamilyReading, wrap: invalidUsageIsZero, Doc: "a usage that is negative, text or absurd is a usage of nothing"},
 	{Name: "unreadable-is-zero", Family: FamilyReading, wrap: unreadableIsZero, Refs: []string{"kuadrant/kuadrant-operator#2263"}, Doc: "a response that cannot be read has cost nothing"},
+	{Name: "too-large-is-zero", Family: FamilyReading, wrap: tooLargeIsZero, Doc: "a response that is too large to be read has cost nothing"},
+	{Name: "paths-ignored", Family: FamilyReading, wrap: pathsIgnored, Doc: "json_paths are read and not used"},
 	{Name: "cached-twice", Family: FamilyReading, wrap: cachedTwice, Doc: "cached input is added to an input that contains it"},
 	{Name: "cached-free", Family: FamilyReading, wrap: cachedFree, Doc: "cached input is not counted"},
 	{Name: "cached-unweighted", Family: FamilyReading, wrap: cachedUnweighted, Refs: []string{"BerriAI/litellm#18872"}, Doc: "cached input is priced as any input"},
@@ -151,6 +153,7 @@ var Table = []Fault{
 	{Name: "retries-silently", Family: FamilyError, wrap: retriesSilently, Doc: "a request that failed is sent again, and billed again"},
 	{Name: "error-gives-request-back", Family: FamilyError, wrap: errorGivesRequestBack, Refs: []string{"google/trillian#2025"}, Doc: "a request that failed does not count as a request"},
 
+	{Name: "settle-options-ignored", Family: FamilySilent, wrap: settleOptionsIgnored, Doc: "on_disconnect and on_5xx are read and not obeyed"},
 	{Name: "tpm-ignored", Family: FamilySilent, wrap: ignored("tpm"), Refs: []string{"langwatch/tasks#772"}, Doc: "tokens_per_minute is read and not enforced"},
 	{Name: "tpd-ignored", Family: FamilySilent, wrap: ignored("tpd"), Doc: "tokens_per_day is read and not enforced"},
 	{Name: "requests-ignored", Family: FamilySilent, wrap: ignored("requests"), Doc: "token_bucket rules are read and not enforced"},
