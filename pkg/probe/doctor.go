@@ -1,0 +1,318 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+)
+
+// Examination is what a gateway does to requests and answers on the way.
+type Examination struct {
+	// Reached: the mock saw a request.
+	Reached bool
+	// Status and Answer are what the client got for the first request; Answer only
+	// if it did not reach the mock.
+	Status int
+	Answer string
+	// Channels lists the control channels that arrived.
+	Channels []string
+	// ClientProto and UpstreamProto are the versions of HTTP on both sides.
+	ClientProto, UpstreamProto string
+	// Path is that of the request at the mock.
+	Path string
+	// Added, Removed, Changed are names of request headers.
+	Added, Removed, Changed []string
+	// Body says what became of the request's body; empty if it arrived byte for byte.
+	Body []string
+	// AsksForUsage: it adds include_usage to a stream that does not ask, and ShowsIt:
+	// that event reaches the client.
+	AsksForUsage, ShowsIt bool
+	// Same: the answer reaches the client byte for byte, whole and as a stream.
+	SameWhole, SameStream bool
+	// Buffers: nothing of a stream arrives before its end.
+	Buffers bool
+	// Compressed: a compressed answer arrives compressed.
+	Compressed bool
+	// Tries is how often the mock saw a request that it answered with 500.
+	Tries int
+	// Streams: the endpoint streams at all.
+	Streams bool
+	// Headers are the dialects of rate-limit headers that were seen.
+	Headers []string
+}
+
+// Examine sends a few requests over every control channel and compares both ends.
+// An error means that the gateway gave no answer at all.
+func Examine(ctx context.Context, w *Wire) (*Examination, error) {
+	d := &doctor{w: w, e: &Examination{}}
+	if err := d.first(ctx); err != nil || !d.e.Reached {
+		return d.e, err
+	}
+	for _, look := range []func(context.Context) error{d.stream, d.askedStream, d.compressed, d.failing, d.model} {
+		if err := look(ctx); err != nil {
+			return d.e, err
+		}
+	}
+	return d.e, nil
+}
+
+type doctor struct {
+	w *Wire
+	e *Examination
+}
+
+// exchange is a request, as it left and as it arrived, and its answer both ways.
+type exchange struct {
+	sent    client.Request
+	x       *client.Exchange
+	entries []mockllm.Entry
+}
+
+// ask sends a chat completion whose answer follows a plan; over changes its body,
+// headers its head.
+func (d *doctor) ask(ctx context.Context, plan, over map[string]any, headers http.Header) (*exchange, error) {
+	w := d.w
+	if w.Requests > 0 && w.cost.Requests+1 > w.Requests {
+		return nil, ErrBudget
+	}
+	w.cost.Requests++
+	id := w.nextID()
+	plan["usage"] = map[string]any{"in": int64(0), "out": int64(1)}
+	p, err := mockllm.PlanFromValue(plan)
+	if err != nil {
+		return nil, fmt.Errorf("a plan of the doctor's is not valid: %w", err)
+	}
+	w.Mock.SetPlan(id, p)
+	defer w.Mock.DropPlan(id)
+	request, err := w.request(Question{Client: 1, Output: 16}, id)
+	if err != nil {
+		return nil, err
+	}
+	var body map[string]any
+	if err := json.Unmarshal(request.Body, &body); err != nil {
+		return nil, fmt.Errorf("reading a body of the doctor's: %w", err)
+	}
+	maps.Copy(body, over)
+	if request.Body, err = json.Marshal(body); err != nil {
+		return nil, fmt.Errorf("writing a body of the doctor's: %w", err)
+	}
+	maps.Copy(request.Header, headers)
+	seen := len(w.Mock.Journal().Entries())
+	x := w.Client.Do(ctx, request)
+	if x.Status == 0 {
+		return nil, fmt.Errorf("the gateway gave no answer: %w", x.Err)
+	}
+	if err := sleep(ctx, 20*time.Millisecond); err != nil { // the mock writes its journal after the last byte
+		return nil, err
+	}
+	entries := w.Mock.Journal().Entries()
+	return &exchange{sent: request, x: x, entries: entries[min(seen, len(entries)):]}, nil
+}
+
+// first compares a whole request and its answer.
+func (d *doctor) first(ctx context.Context) error {
+	got, err := d.ask(ctx, map[string]any{}, nil, nil)
+	if err != nil {
+		return err
+	}
+	e := d.e
+	e.Status, e.ClientProto, e.Reached = got.x.Status, got.x.Proto, len(got.entries) > 0
+	for _, rate := range judge.ReadSaid(got.x.Header, got.x.Headers.UnixNano()).Rates {
+		e.Headers = append(e.Headers, rate.Source+" "+string(rate.Dimension))
+	}
+	if !e.Reached {
+		e.Answer = strings.TrimSpace(string(got.x.Body[:min(len(got.x.Body), 300)]))
+		return nil
+	}
+	at := got.entries[len(got.entries)-1]
+	for _, c := range at.Channels {
+		if c != "default" {
+			e.Channels = append(e.Channels, c)
+		}
+	}
+	e.UpstreamProto, e.Path = at.Proto, at.Path
+	e.Added, e.Removed, e.Changed = compareHeaders(got.sent.Header, at.Header)
+	e.Body = compareBodies(got.sent.Body, []byte(at.Body))
+	e.SameWhole = bytes.Equal(got.x.Raw, at.Sent.Body)
+	return nil
+}
+
+// ignored are headers that every hop writes for itself.
+var ignored = []string{"Content-Length", "Connection", "Host", "Transfer-Encoding", "Te"}
+
+func compareHeaders(sent, arrived http.Header) (added, removed, changed []string) {
+	for _, name := range slices.Sorted(maps.Keys(arrived)) {
+		switch {
+		case slices.Contains(ignored, name):
+		case sent[name] == nil:
+			added = append(added, name)
+		case !slices.Equal(sent[name], arrived[name]) && !strings.EqualFold(name, "Authorization"): // a journal hides credentials
+			changed = append(changed, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if arrived[name] == nil && !slices.Contains(ignored, name) {
+			removed = append(removed, name)
+		}
+	}
+	return added, removed, changed
+}
+
+// compareBodies says what differs between two JSON bodies.
+func compareBodies(sent, arrived []byte) []string {
+	if bytes.Equal(sent, arrived) {
+		return nil
+	}
+	var a, b map[string]any
+	if json.Unmarshal(sent, &a) != nil || json.Unmarshal(arrived, &b) != nil {
+		return []string{"it is another body"}
+	}
+	var said []string
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		switch {
+		case b[name] == nil && a[name] != nil:
+			said = append(said, name+" is dropped")
+		case !reflect.DeepEqual(a[name], b[name]):
+			said = append(said, name+" is changed")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		if _, had := a[name]; !had {
+			said = append(said, name+" is added")
+		}
+	}
+	if said == nil {
+		return []string{"written again: the same fields in other bytes"}
+	}
+	return said
+}
+
+// slowly is a stream that takes a while, so that a buffer shows.
+func slowly() map[string]any {
+	return map[string]any{"content": map[string]any{"chunks": int64(6)}, "timing": map[string]any{"itl": "30ms"}}
+}
+
+// stream looks at a stream that does not ask for usage.
+func (d *doctor) stream(ctx context.Context) error {
+	got, err := d.ask(ctx, slowly(), map[string]any{"stream": true}, nil)
+	if err != nil || len(got.entries) == 0 || got.x.Status != http.StatusOK {
+		return err
+	}
+	at := got.entries[len(got.entries)-1]
+	d.e.Streams = len(got.x.Events) > 0
+	d.e.AsksForUsage = at.IncludeUsage
+	d.e.ShowsIt = at.IncludeUsage && got.x.Usage() != nil
+	d.e.Buffers = len(got.x.Events) > 0 && !got.x.Events[0].At.Before(at.Sent.Last)
+	return nil
+}
+
+// askedStream compares the bytes of a stream to which nobody has to add anything.
+func (d *doctor) askedStream(ctx context.Context) error {
+	got, err := d.ask(ctx, map[string]any{}, map[string]any{"stream": true, "stream_options": map[string]any{"include_usage": true}}, nil)
+	if err == nil && len(got.entries) > 0 {
+		d.e.SameStream = bytes.Equal(got.x.Raw, got.entries[len(got.entries)-1].Sent.Body)
+	}
+	return err
+}
+
+func (d *doctor) compressed(ctx context.Context) error {
+	got, err := d.ask(ctx, map[string]any{"http": map[string]any{"encoding": "gzip"}}, nil, http.Header{"Accept-Encoding": {"gzip"}})
+	if err == nil {
+		d.e.Compressed = got.x.Header.Get("Content-Encoding") == "gzip"
+	}
+	return err
+}
+
+func (d *doctor) failing(ctx context.Context) error {
+	got, err := d.ask(ctx, map[string]any{"http": map[string]any{"status": int64(500)}, "usage_at": "none"}, nil, nil)
+	if err == nil {
+		d.e.Tries = len(got.entries)
+	}
+	return err
+}
+
+// model tries the channel of last resort: the name of the model. A gateway that does
+// not route by it passes it on.
+func (d *doctor) model(ctx context.Context) error {
+	name := orDefault(d.w.Model, "mock") + "--u1x1"
+	got, err := d.ask(ctx, map[string]any{}, map[string]any{"model": name}, nil)
+	if err == nil && len(got.entries) > 0 && got.entries[len(got.entries)-1].Model == name {
+		d.e.Channels = append(d.e.Channels, "model")
+	}
+	return err
+}
+
+// Control is the channel that a run should use, empty if none survives.
+func (e *Examination) Control() string {
+	for _, channel := range []string{"marker", "header", "model"} {
+		if slices.Contains(e.Channels, channel) {
+			return channel
+		}
+	}
+	return ""
+}
+
+// WriteText writes what was found, a line each. mock is the address that the
+// gateway's upstream should have.
+func (e *Examination) WriteText(w io.Writer, mock string) {
+	row := func(name, text string) { fmt.Fprintf(w, "%-20s %s\n", name, text) }
+	if !e.Reached {
+		row("mock", "never saw the request: point the upstream of the gateway to "+mock)
+		row("client", fmt.Sprintf("got status %d: %s", e.Status, orDefault(e.Answer, "nothing")))
+		return
+	}
+	row("mock", fmt.Sprintf("reached as %s by %s; the client speaks %s", e.Path, e.UpstreamProto, e.ClientProto))
+	for _, channel := range []string{"header", "marker", "model"} {
+		text := "does not arrive"
+		if slices.Contains(e.Channels, channel) {
+			text = "arrives"
+		}
+		if channel == e.Control() {
+			text += "; a run uses it"
+		}
+		row("control: "+channel, text)
+	}
+	row("headers", fmt.Sprintf("added: %s; removed: %s; changed: %s", list(e.Added), list(e.Removed), list(e.Changed)))
+	row("request body", orDefault(strings.Join(e.Body, "; "), "byte for byte"))
+	row("answer", "whole: "+same(e.SameWhole)+"; stream: "+same(e.SameStream))
+	switch {
+	case !e.Streams:
+		row("streams", "none came")
+	case e.Buffers:
+		row("streams", "buffered: nothing arrives before the end")
+	default:
+		row("streams", "arrive as they are made")
+	}
+	switch {
+	case e.AsksForUsage && e.ShowsIt:
+		row("include_usage", "added, and the event that it causes reaches a client that did not ask")
+	case e.AsksForUsage:
+		row("include_usage", "added, and the event that it causes is taken out again")
+	default:
+		row("include_usage", "not added: streams that do not ask have no usage to charge")
+	}
+	row("compressed answers", map[bool]string{true: "stay compressed", false: "are decompressed on the way"}[e.Compressed])
+	row("an upstream error", fmt.Sprintf("is tried %d times", e.Tries))
+	row("rate-limit headers", orDefault(strings.Join(e.Headers, ", "), "none"))
+}
+
+func list(names []string) string { return orDefault(strings.Join(names, " "), "none") }
+
+func same(ok bool) string {
+	if ok {
+		return "byte for byte"
+	}
+	return "written again"
+}

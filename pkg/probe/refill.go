@@ -1,0 +1,211 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// refunds reserves almost everything, lets the response end in each way, and asks
+// again until as much is there: the unused part has come back.
+func (p *prober) refunds(ctx context.Context) error {
+	if !p.r.Reserves || p.edge < 100 {
+		return nil
+	}
+	if !p.s.Identities {
+		p.note("refunds were not timed: without identities there is one account, and what is kept of it would spoil the rest")
+		return nil
+	}
+	most := p.edge - p.edge/20 // refill alone takes long to give as much
+	for _, ending := range Endings {
+		client := p.fresh()
+		first, err := p.ask(ctx, Question{Client: client, Output: most, Ending: ending})
+		if err != nil {
+			return err
+		}
+		if !first.Admitted {
+			p.note("a response that ends by %q could not be had: status %d", nameOf(ending), first.Status)
+			continue
+		}
+		refund := Refund{Ending: ending}
+		for !refund.Back && time.Since(first.Ended) < p.s.Patience {
+			a, err := p.ask(ctx, Question{Client: client, Output: most})
+			if err != nil {
+				return err
+			}
+			if refund.Back = a.Admitted; refund.Back {
+				refund.After = a.Decided.Sub(first.Ended)
+				break
+			}
+			if err := sleep(ctx, 2*time.Millisecond+time.Since(first.Ended)/10); err != nil {
+				return err
+			}
+		}
+		if ending == Whole {
+			p.settle = max(3*refund.After, 5*time.Millisecond)
+		}
+		p.r.Refunds = append(p.r.Refunds, refund)
+	}
+	return nil
+}
+
+func nameOf(e Ending) string {
+	if e == Whole {
+		return "whole body"
+	}
+	return string(e)
+}
+
+// refill spends everything and watches what comes back, and when.
+func (p *prober) refill(ctx context.Context) error {
+	if !p.r.Reserves || p.edge < 10 {
+		return nil
+	}
+	client := p.fresh()
+	drained, err := p.ask(ctx, Question{Client: client, Output: p.edge, Used: p.edge})
+	if err != nil {
+		return err
+	}
+	if !drained.Admitted {
+		return fmt.Errorf("a request of %d tokens passed before and does not pass now: somebody else uses these accounts", p.edge)
+	}
+	w := &watch{p: p, client: client, zero: drained.Sent, spent: float64(p.edge)}
+	// Just after the drain next to nothing is left: that is the first inequality.
+	w.points = append(w.points, point{cost: float64(p.edge), from: 0, to: w.at(drained.Decided), admitted: true})
+	return w.run(ctx)
+}
+
+// watch is the observation of one spent account. Costs are allowances plus what was
+// used before, so that they speak of one level that only rises.
+type watch struct {
+	p      *prober
+	client int
+	zero   time.Time
+	spent  float64 // tokens that were used since the account was full
+	points []point
+	retry  time.Duration // what the last rejection said of waiting
+}
+
+func (w *watch) at(t time.Time) float64 { return t.Sub(w.zero).Seconds() }
+
+// ask puts one question and keeps what it proves.
+func (w *watch) ask(ctx context.Context, output int64) (bool, error) {
+	a, err := w.p.ask(ctx, Question{Client: w.client, Output: output})
+	if err != nil {
+		return false, err
+	}
+	cost := float64(output) + w.spent
+	w.points = append(w.points, point{cost: cost, from: w.at(a.Sent), to: w.at(a.Decided), admitted: a.Admitted})
+	if !a.Admitted {
+		if r := a.Said.Retry; r != nil && r.Seconds != nil {
+			w.retry = time.Duration(*r.Seconds) * time.Second
+		}
+		return false, nil
+	}
+	w.spent++ // the mock says that one token was used
+	return true, sleep(ctx, max(w.p.settle, 5*time.Millisecond))
+}
+
+// level finds how much is left now, by bisection.
+func (w *watch) level(ctx context.Context) (int64, error) {
+	lo, hi := int64(0), w.p.edge+1
+	if rate := slope(w.points); rate.Lo > 0 {
+		guess := levels(w.points, w.at(time.Now()), rate)
+		lo = max(0, int64(guess.Lo-w.spent)-2)
+		hi = min(hi, int64(min(guess.Hi-w.spent, float64(hi)))+2)
+	}
+	for hi-lo > 1 {
+		middle := lo + (hi-lo)/2
+		ok, err := w.ask(ctx, middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			lo = middle
+		} else {
+			hi = middle
+		}
+	}
+	return lo, nil
+}
+
+// run measures until the rate is known well enough, or the horizon ends.
+func (w *watch) run(ctx context.Context) error {
+	p := w.p
+	refunded := len(p.r.Refunds) == 0 || p.r.Refunds[0].Back
+	pause, before := 50*time.Millisecond, int64(0)
+	for time.Since(w.zero) < p.s.Horizon {
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, 2*time.Second)
+		left, err := w.level(ctx)
+		if err != nil {
+			return err
+		}
+		rate := slope(w.points)
+		switch {
+		case left >= p.edge*9/10 && before <= p.edge/10 && len(w.points) > 4:
+			w.stepped()
+			return nil
+		case left >= p.edge*9/10: // full, or nearly so: nothing more can be seen
+			w.bucket(rate)
+			return nil
+		case rate.Lo > 0 && rate.Width() <= p.s.Precision:
+			w.bucket(rate)
+			return nil
+		case left > 0 && !refunded:
+			w.bucket(rate)
+			p.note("what is reserved does not come back, so that the refill could be looked at once only")
+			return nil
+		}
+		before = left
+	}
+	if rate := slope(w.points); rate.Lo > 0 {
+		w.bucket(rate)
+		return nil
+	}
+	w.nothing()
+	return nil
+}
+
+func (w *watch) bucket(rate Interval) {
+	w.p.r.Window, w.p.r.Rate = "bucket", &rate
+}
+
+// stepped: everything came back at once. A window of the clock begins at a round
+// instant, another one when its client was first seen.
+func (w *watch) stepped() {
+	last := w.points[0]
+	for _, p := range w.points {
+		if !p.admitted {
+			last = p
+		}
+	}
+	from, to := w.zero.Add(seconds(last.from)), time.Now()
+	for _, per := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, 30 * time.Second, 10 * time.Second, 5 * time.Second, time.Second} {
+		edge := to.Truncate(per)
+		if edge.Before(from) {
+			continue
+		}
+		w.p.r.Window, w.p.r.Per = "calendar", per
+		return
+	}
+	w.p.r.Window, w.p.r.Per = "first-hit", to.Sub(w.zero).Round(time.Second)
+}
+
+// nothing came back within the horizon: what the gateway says has to do.
+func (w *watch) nothing() {
+	p := w.p
+	for _, per := range []time.Duration{24 * time.Hour, time.Hour, 5 * time.Minute, time.Minute} {
+		end := time.Now().Add(w.retry)
+		if w.retry > 0 && end.Sub(end.Truncate(per)) <= 2*time.Second {
+			p.r.Window, p.r.Per = "calendar", per
+			p.note("nothing came back within %v; by its Retry-After of %v the window ends with the %v of the clock", p.s.Horizon, w.retry, per)
+			return
+		}
+	}
+	p.note("nothing came back within %v: the window is longer, or never ends", p.s.Horizon)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

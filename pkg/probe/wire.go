@@ -1,0 +1,159 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+)
+
+// Wire asks a real gateway whose upstream is the mock. It is a [Gateway]; its budget
+// is checked before anything is sent.
+type Wire struct {
+	Client *client.Client
+	Mock   *mockllm.Mock
+	URL    string      // base URL of the gateway, without a slash at its end
+	Path   string      // default /v1/chat/completions; of that dialect
+	Model  string      // default mock
+	Header http.Header // of every request
+	// Identity puts a client into a request. Nil: clients cannot be told apart.
+	Identity func(h http.Header, client int)
+	// Run tells the requests of this probe from those of others.
+	Run string
+	// Tokens and Requests are the most that may be used; 0 is no bound.
+	Tokens, Requests int64
+
+	cost Cost
+}
+
+// Cost is what has been used so far.
+func (w *Wire) Cost() Cost { return w.cost }
+
+// Ask implements [Gateway].
+func (w *Wire) Ask(ctx context.Context, q Question) (Answer, error) {
+	used := max(q.Used, 1)
+	if w.Requests > 0 && w.cost.Requests+1 > w.Requests || w.Tokens > 0 && w.cost.Tokens+used > w.Tokens {
+		return Answer{}, ErrBudget
+	}
+	w.cost.Requests++
+	id := w.nextID()
+	w.Mock.SetPlan(id, planOf(q, used))
+	defer w.Mock.DropPlan(id)
+	request, err := w.request(q, id)
+	if err != nil {
+		return Answer{}, err
+	}
+	x := w.Client.Do(ctx, request)
+	if x.Status == 0 && x.Outcome != client.Cancelled && q.Ending != Cut {
+		return Answer{}, fmt.Errorf("the gateway gave no answer: %w", errors.Join(x.Err, context.Cause(ctx)))
+	}
+	a := Answer{Sent: x.Sent, Decided: x.Headers, Ended: x.Ended, Status: x.Status, Said: judge.ReadSaid(x.Header, x.Headers.UnixNano())}
+	if entries := w.Mock.Journal().ByID(id); len(entries) > 0 {
+		last := entries[len(entries)-1]
+		a.Admitted, a.Decided = true, last.Recv
+		if last.EndAt.After(a.Ended) {
+			a.Ended = last.EndAt
+		}
+		w.cost.Tokens += used
+	}
+	return a, nil
+}
+
+func (w *Wire) nextID() string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(w.Run))
+	return "p" + strconv.FormatUint(h.Sum64(), 36) + "-" + strconv.FormatInt(w.cost.Requests, 10)
+}
+
+// planOf is the mock's answer to a question.
+func planOf(q Question, used int64) mockllm.Plan {
+	tree := map[string]any{"usage": map[string]any{"in": int64(0), "out": used}}
+	switch q.Ending {
+	case Whole, Streamed:
+	case LeftStream:
+		tree["timing"] = map[string]any{"itl": "50ms"}
+	case LeftEarly:
+		tree["timing"] = map[string]any{"ttft": "1s"}
+	case ServerError:
+		tree["http"], tree["usage_at"] = map[string]any{"status": int64(500)}, "none"
+	case NoUsage:
+		tree["usage_at"] = "none"
+	case Cut:
+		tree["fault"] = map[string]any{"kind": "fin", "after": map[string]any{"chunks": int64(3)}}
+	}
+	plan, err := mockllm.PlanFromValue(tree)
+	if err != nil {
+		panic("probe: a plan of its own is not valid: " + err.Error()) // the table above is wrong
+	}
+	return plan
+}
+
+// request is a chat completion. The text of its last message is a marker behind the
+// question's text; the plain one is filled up to the length that all of them have.
+func (w *Wire) request(q Question, id string) (client.Request, error) {
+	messages := make([]any, 0, q.Messages+1)
+	for range q.Messages {
+		messages = append(messages, map[string]any{"role": "user", "content": ""})
+	}
+	messages = append(messages, map[string]any{"role": "user", "content": promptOf(q.Text, id)})
+	body := map[string]any{"model": orDefault(w.Model, "mock"), "messages": messages, "max_tokens": q.Output}
+	if q.Output < 1 {
+		body["max_tokens"] = 1
+	}
+	switch q.Ending {
+	case Streamed, LeftStream, Cut:
+		body["stream"] = true
+	case Whole, LeftEarly, ServerError, NoUsage:
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return client.Request{}, fmt.Errorf("writing a question: %w", err)
+	}
+	r := client.Request{
+		Method: http.MethodPost, URL: strings.TrimRight(w.URL, "/") + orDefault(w.Path, "/v1/chat/completions"),
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: text,
+	}
+	for name, values := range w.Header {
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	r.Header.Set("X-Llmlimit-Mock", "id="+id)
+	r.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
+	if w.Identity != nil && q.Client != 0 {
+		w.Identity(r.Header, q.Client)
+	}
+	switch q.Ending {
+	case LeftStream:
+		r.Leave = client.Leave{AfterEvents: 2}
+	case LeftEarly:
+		r.Leave = client.Leave{After: 100 * time.Millisecond}
+	case Whole, Streamed, ServerError, NoUsage, Cut:
+	}
+	return r, nil
+}
+
+// promptOf is a text with a marker, one byte and the plain prompt longer than the
+// text.
+func promptOf(text, id string) string {
+	marker := "[[llmlimit " + id + "]]"
+	fill := plainBytes - len(marker)
+	if text != "" {
+		text += " "
+	}
+	return text + strings.Repeat(".", max(fill, 0)) + marker
+}
+
+func orDefault(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
