@@ -17,6 +17,7 @@ const (
 	charWidth  = 8.4
 	lineHeight = 19
 	margin     = 18
+	widest     = 110 // columns; what is longer ends in an ellipsis, as in a narrow terminal
 )
 
 func main() {
@@ -31,7 +32,7 @@ func draw(r io.Reader, w io.Writer, command string) error {
 	lines := []string{"\x1b[2m$\x1b[0m " + command}
 	scan := bufio.NewScanner(r)
 	for scan.Scan() {
-		lines = append(lines, scan.Text())
+		lines = append(lines, cut(scan.Text(), widest))
 	}
 	if err := scan.Err(); err != nil {
 		return err
@@ -98,4 +99,29 @@ func visible(line string) int {
 		_, line, _ = strings.Cut(rest, "m")
 	}
 	return n
+}
+
+// cut ends a line after so many columns. Colour codes take none.
+func cut(line string, columns int) string {
+	if visible(line) <= columns {
+		return line
+	}
+	var b strings.Builder
+	for line != "" {
+		text, rest, found := strings.Cut(line, "\x1b[")
+		letters := []rune(text)
+		if len(letters) >= columns {
+			b.WriteString(string(letters[:columns-1]) + "…\x1b[0m")
+			break
+		}
+		b.WriteString(text)
+		columns -= len(letters)
+		if !found {
+			break
+		}
+		var code string
+		code, line, _ = strings.Cut(rest, "m")
+		b.WriteString("\x1b[" + code + "m")
+	}
+	return b.String()
 }
