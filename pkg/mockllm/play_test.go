@@ -260,7 +260,14 @@ func synctestServe(t *testing.T, p Plan) {
 // What a proxy must take out again, if it was the proxy that asked for usage.
 func TestUsageEventRange(t *testing.T) {
 	t.Parallel()
-	inBubble(t, Options{Plan: Plan{SSE: SSE{Split: "n:7"}}}, func(b *bench) {
+	for _, sse := range []SSE{{Split: "n:7"}, {Comments: "every:2"}, {Comments: "between", Split: "random"}} {
+		usageEventRange(t, sse)
+	}
+}
+
+func usageEventRange(t *testing.T, sse SSE) {
+	t.Helper()
+	inBubble(t, Options{Plan: Plan{SSE: sse}}, func(b *bench) {
 		_, with, _ := b.post(chatPath, streamBody, "id=with")
 		r := b.last("with").Sent.UsageEvent
 		if r == nil {

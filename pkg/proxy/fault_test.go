@@ -107,7 +107,7 @@ func TestEveryCut(t *testing.T) {
 			for _, space := range []string{"true", "false"} {
 				t.Run(split+"/"+eol+"/"+space, func(t *testing.T) {
 					inSystem(t, tpmRules, nil, func(s *system) {
-						text := `{usage: 10/40, sse: {split: "` + split + `", eol: ` + eol + `, space: ` + space + `, comments: first}}`
+						text := `{usage: 10/40, sse: {split: "` + split + `", eol: ` + eol + `, space: ` + space + `, comments: "every:2"}}`
 						got := s.post(chatPath, streamBody, s.plan(plan(t, text)))
 						s.charged(proxy.OutcomeDone, 50)
 						s.sameBytes(got.body)

@@ -253,3 +253,120 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 }
 
 func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// guardedPolicy is tpmRules in a policy with guards.
+func guardedPolicy(t *testing.T, guards string) func(*proxy.Config) {
+	t.Helper()
+	const head = `
+bundle_version: 1
+policies:
+  - id: agents
+    spec:
+      selector: { pathPrefix: / }
+      mode: enforce
+      rules:
+        - name: tpm
+          limit_keys: ["header:x-tenant"]
+          algorithm: token_bucket_llm
+          algorithm_config: { tokens_per_minute: 6000, tokens_per_day: 100000 }
+`
+	return func(c *proxy.Config) { c.Bundle = parse(t, head+"      "+guards+"\n") }
+}
+
+// TestLoop: an agent that asks the same again and again is stopped before any account is touched, and only it.
+func TestLoop(t *testing.T) {
+	guards := "loop_detection: { enabled: true, window_seconds: 60, threshold_identical_requests: 3 }"
+	inSystem(t, tpmRules, guardedPolicy(t, guards), func(s *system) {
+		other := strings.Replace(chatBody, "hello", "howdy", 1)
+		for i, want := range []struct {
+			body, tenant string
+			pause        time.Duration // before
+			status       int
+		}{
+			{chatBody, "t", 0, 200},
+			{chatBody, "t", time.Second, 200},
+			{chatBody, "t", time.Second, 429},
+			{other, "t", 0, 200},
+			{chatBody, "u", 0, 200},
+			{chatBody, "t", 59 * time.Second, 429}, // what was rejected counts
+			{chatBody, "t", 60 * time.Second, 200}, // as long as Retry-After said
+		} {
+			time.Sleep(want.pause)
+			before, reserved := len(s.mock.Journal().Entries()), s.reserved()
+			got := s.post(chatPath, want.body, http.Header{"X-Tenant": {want.tenant}})
+			if got.StatusCode != want.status {
+				t.Fatalf("request %d: status %d, expected %d: %s", i+1, got.StatusCode, want.status, got.body)
+			}
+			if got.StatusCode == http.StatusOK {
+				continue
+			}
+			fields(t, got.Header, map[string]string{"x-llmlimit-reason": "loop_detected", "retry-after": "60", "x-llmlimit-origin": "limiter"})
+			if len(s.mock.Journal().Entries()) != before || s.reserved() != reserved {
+				t.Errorf("request %d was rejected, and yet forwarded or charged", i+1)
+			}
+		}
+	})
+}
+
+// TestLoopSlowsDown: a throttled loop waits longer with every request, and is told why.
+func TestLoopSlowsDown(t *testing.T) {
+	guards := "loop_detection: { enabled: true, window_seconds: 60, threshold_identical_requests: 2, action: throttle }"
+	inSystem(t, tpmRules, guardedPolicy(t, guards), func(s *system) {
+		for i, want := range []time.Duration{0, 200 * time.Millisecond, 300 * time.Millisecond} {
+			began := time.Now()
+			got := s.post(chatPath, chatBody, nil)
+			if took := time.Since(began).Truncate(time.Millisecond); got.StatusCode != http.StatusOK || took != want {
+				t.Errorf("request %d: status %d after %v, expected 200 after %v", i+1, got.StatusCode, took, want)
+			}
+			if told := got.Header.Get("X-Llmlimit-Warning"); strings.HasPrefix(told, "loop_detected") != (want > 0) {
+				t.Errorf("request %d: warned of %q", i+1, told)
+			}
+			if r := s.last(); r.Actual != 50 || s.settles != i+1 {
+				t.Errorf("request %d: charged %d after %d settlements, expected 50 after %d", i+1, r.Actual, s.settles, i+1)
+			}
+		}
+	})
+}
+
+// TestBreaker: who spends too fast is cut off until the breaker closes, whatever their budget says, and nobody else is.
+func TestBreaker(t *testing.T) {
+	guards := "circuit_breaker: { enabled: true, spend_rate_threshold_per_minute: 2000, auto_reset_after_minutes: 5 }"
+	inSystem(t, tpmRules, guardedPolicy(t, guards), func(s *system) {
+		for i, want := range []struct {
+			tenant string
+			pause  time.Duration // before
+			status int
+			wait   string
+		}{
+			{"t", 0, 200, ""},
+			{"t", 0, 200, ""}, // 2012 tokens in a minute
+			{"t", 0, 429, "300"},
+			{"u", 0, 200, ""},
+			{"t", 299 * time.Second, 429, "1"},
+			{"t", time.Second, 200, ""}, // closed, with nothing spent
+		} {
+			time.Sleep(want.pause)
+			before, reserved := len(s.mock.Journal().Entries()), s.reserved()
+			got := s.post(chatPath, chatBody, http.Header{"X-Tenant": {want.tenant}})
+			if got.StatusCode != want.status {
+				t.Fatalf("request %d: status %d, expected %d: %s", i+1, got.StatusCode, want.status, got.body)
+			}
+			if got.StatusCode == http.StatusOK {
+				continue
+			}
+			fields(t, got.Header, map[string]string{"x-llmlimit-reason": "circuit_breaker_open", "retry-after": want.wait})
+			if len(s.mock.Journal().Entries()) != before || s.reserved() != reserved {
+				t.Errorf("request %d was rejected, and yet forwarded or charged", i+1)
+			}
+		}
+	})
+}
+
+// reserved is what all accounts have ever reserved.
+func (s *system) reserved() int64 {
+	total := int64(0)
+	for _, a := range s.store.Inspect(time.Now(), func(limiter.Account) bool { return true }) {
+		total += a.Ledger.Reserved
+	}
+	return total
+}
