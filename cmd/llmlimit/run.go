@@ -51,6 +51,7 @@ type runFlags struct {
 	headers          []string
 	ca, cert, key    string
 	insecure, remote bool
+	shrink           bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -95,6 +96,7 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	fl.Int64Var(&f.maxRequests, "max-requests", 0, "send nothing if the worst case is more requests than this; 0 is no bound")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be sent and what it costs at most, and send nothing")
 	fl.BoolVar(&f.watch, "watch", false, "run again what changes, until Ctrl-C: suites, and the files that they read")
+	fl.BoolVar(&f.shrink, "shrink", false, "make a load that failed smaller, and write the few requests that are enough as a suite")
 	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
 	fl.StringVar(&f.expect, "expect", "", "file of accepted findings: what it names is a warning, the rest counts")
 	fl.StringVar(&f.baseline, "baseline", "", "run.json to compare with: what became worse ends with exit code 8")
@@ -180,7 +182,7 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	}
 	progress := a.newProgress(f.progress, plan.Cells())
 	info := build()
-	run, err := scenarios.Execute(ctx, plan, scenarios.Options{
+	options := scenarios.Options{
 		Target: bundled{}, Faults: f.faults, Child: child, Workers: f.workers, FailFast: f.failFast,
 		MockListen: f.mockListen, MockAdvertise: f.mockAdvertise, MockURL: f.mockURL,
 		Header: headerMap(f.headers), TLS: scenarios.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, Insecure: f.insecure},
@@ -190,13 +192,18 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 		},
 		Started: now(),
 		Observe: progress.observe,
-	})
+	}
+	run, err := scenarios.Execute(ctx, plan, options)
 	progress.end()
 	if err != nil {
 		return failWith(exitEnvironment, "%w", err)
 	}
+	var shrunk error
+	if f.shrink {
+		shrunk = a.shrink(ctx, plan, run, options)
+	}
 	a.accept(before.accepted, run)
-	return errorsFirst(reports.write(run), a.show(run, f), a.regressions(before.baseline, run), f.verdict(run))
+	return errorsFirst(reports.write(run), a.show(run, f), a.regressions(before.baseline, run), shrunk, f.verdict(run))
 }
 
 // errorsFirst returns the error with the code that goes first.

@@ -88,8 +88,8 @@ func afterLeaving(r *Request, h *Hold, l *Limit, t *Target, keep Span) Span {
 	seen := observed(r, h).atLeast(h.Prompt)
 	used := Exactly(weighed(r.Usage, l.Weights))
 	wrote := r.Usage != nil && r.UsageAt != 0
-	// A usage written before the client left may have been read in every mode.
-	race := wrote && r.UsageAt <= r.leftAt()+t.SettleDelay+t.ClockError
+	// A usage that was written may have been read in every mode: it came before the
+	// client left, or another rule of the same request had the upstream drained.
 	switch how {
 	case DisconnectDrain:
 		if !wrote {
@@ -100,12 +100,12 @@ func afterLeaving(r *Request, h *Hold, l *Limit, t *Target, keep Span) Span {
 		}
 		return used.join(keep)
 	case DisconnectKeep:
-		if race {
+		if wrote {
 			return keep.join(used)
 		}
 		return keep
 	case DisconnectObserved:
-		if race {
+		if wrote {
 			return seen.join(used)
 		}
 		return seen

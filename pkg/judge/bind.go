@@ -191,7 +191,11 @@ func (b *binder) tokens(d *ruleDoc, key string) {
 	case cost > room:
 		h.Reserved = Exactly(room) // a default allowance must not reject every request
 	}
-	h.Permanent = ceilings(c, f.Prompt, estimate.Plus(f.Prompt, estimate.Times(f.N, output)), uncapped, h.Permanent)
+	capped := estimate.Plus(f.Prompt, estimate.Times(f.N, output))
+	if !f.Declared { // nor is it a reason to call a request too large
+		capped = f.Prompt
+	}
+	h.Permanent = ceilings(c, f.Prompt, capped, uncapped, h.Permanent)
 	for _, id := range d.ids {
 		h.Limit = id
 		b.hold(h)

@@ -38,6 +38,8 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeUnknown // one reader finds the usage in it, another does not
 	case r.Usage != nil && misshapen(e):
 		r.Usage, r.Outcome = nil, judge.OutcomeNoUsage
+	case r.Usage != nil && e.Stream && e.Dialect == "anthropic" && e.Plan.UsageAt == "early":
+		r.Outcome = judge.OutcomeUnknown // a beginning that nothing completes: some take it for the usage, some do not
 	case r.Usage != nil:
 		r.Outcome = judge.OutcomeUsage
 	case !whole && e.Sent.Status == 0:

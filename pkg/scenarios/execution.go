@@ -131,7 +131,7 @@ func (p *poolObserver) Finished(i int, r bubble.Result) {
 		p.e.finish(u, failedToRun(u, err))
 		return
 	}
-	a.Result.History = a.History
+	a.Result.History, a.Result.sendings = a.History, a.Sendings
 	p.e.finish(u, a.Result)
 }
 

@@ -204,6 +204,7 @@ func (w *world) judge(ctx context.Context) {
 		return
 	}
 	w.result.Judged = judge.Judge(w.result.History)
+	w.result.sendings = w.sendings()
 }
 
 // fillRequests writes the requests of the result.

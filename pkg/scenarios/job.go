@@ -34,6 +34,8 @@ type job struct {
 type answer struct {
 	Result  *ScenarioResult `json:"result"`
 	History *judge.History  `json:"history,omitempty"`
+	// Sendings are those of a load that was found guilty.
+	Sendings []sending `json:"sendings,omitempty"`
 }
 
 func newJob(s *PlannedSuite, cell *suite.Cell, o *Options) (json.RawMessage, error) {
@@ -70,7 +72,7 @@ func Child(target Target) bubble.Handler {
 			}
 			o := &Options{Target: target, Faults: j.Faults, Rerun: j.Rerun}
 			result := runCell(ctx, planned.suite, cell, o, func(p LoadProgress) { emit(p) })
-			return answer{Result: result, History: result.History}, nil
+			return answer{Result: result, History: result.History, Sendings: result.sendings}, nil
 		}
 		return nil, fmt.Errorf("the plan of %s has no cell %q", j.Name, j.Cell)
 	}

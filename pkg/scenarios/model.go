@@ -215,6 +215,8 @@ type ScenarioResult struct {
 	// History is what the judge read: --report events=PATH writes it.
 	History *judge.History `json:"-"`
 
+	sendings []sending // of a load that was found guilty; for Shrink
+
 	// Aborted is the abort-if that stopped it, a guard and not the target's failure.
 	Aborted string `json:"aborted,omitempty"`
 	// InvalidLoad says that a load was not delivered as planned: its latencies
