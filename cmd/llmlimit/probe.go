@@ -75,7 +75,7 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan error, 1)
 	go func() { served <- mock.Serve(serving, l) }()
-	run := fmt.Sprintf("%08x", rand.Uint32())
+	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // a name, no secret
 	w = &probe.Wire{
 		Client: client.New((&net.Dialer{}).DialContext, secure, nil), Mock: mock, URL: url, Path: f.path, Model: f.model,
 		Header: header, Run: run, Tokens: f.spend, Requests: f.requests,

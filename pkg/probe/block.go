@@ -162,9 +162,14 @@ func (r *Result) writeFeatures(w io.Writer) {
 		name string
 		on   bool
 	}{
-		{"identities", r.NoKey != 0}, {"reserve", r.Reserves}, {"prompt-estimate", r.PerChar != nil && r.PerChar.Lo > 0},
-		{"retry-after", r.RetryAfter}, {"remaining-header", len(r.Headers) > 0},
-		{"refund", has(Whole, Streamed)}, {"error-refund", has(ServerError)}, {"cancel-refund", has(LeftStream)},
+		{"identities", r.NoKey != 0},
+		{"reserve", r.Reserves},
+		{"prompt-estimate", r.PerChar != nil && r.PerChar.Lo > 0},
+		{"retry-after", r.RetryAfter},
+		{"remaining-header", len(r.Headers) > 0},
+		{"refund", has(Whole, Streamed)},
+		{"error-refund", has(ServerError)},
+		{"cancel-refund", has(LeftStream)},
 	} {
 		if f.on {
 			features = append(features, f.name)

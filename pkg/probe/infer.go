@@ -91,8 +91,12 @@ func Infer(ctx context.Context, g Gateway, s Settings) (*Result, error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"first contact", p.contact}, {"limit", p.burst}, {"estimator", p.estimator},
-		{"refunds", p.refunds}, {"refill", p.refill}, {"missing key", p.missingKey},
+		{"first contact", p.contact},
+		{"limit", p.burst},
+		{"estimator", p.estimator},
+		{"refunds", p.refunds},
+		{"refill", p.refill},
+		{"missing key", p.missingKey},
 	} {
 		err := stage.run(ctx)
 		switch {

@@ -70,6 +70,11 @@ func (p *prober) refill(ctx context.Context) error {
 		return fmt.Errorf("a request of %d tokens passed before and does not pass now: somebody else uses these accounts", p.edge)
 	}
 	w := &watch{p: p, client: client, zero: drained.Sent, spent: float64(p.edge)}
+	if len(p.r.Refunds) > 0 && !p.r.Refunds[0].Back {
+		w.kept = p.r.Burst.Mid() - float64(p.edge)
+		w.spent += w.kept
+		p.note("what is reserved does not come back: every question about the refill costs what it asks for")
+	}
 	// Just after the drain next to nothing is left: that is the first inequality.
 	w.points = append(w.points, point{cost: float64(p.edge), from: 0, to: w.at(drained.Decided), admitted: true})
 	return w.run(ctx)
@@ -82,6 +87,7 @@ type watch struct {
 	client int
 	zero   time.Time
 	spent  float64 // tokens that were used since the account was full
+	kept   float64 // reserved for the prompt, where it does not come back; else 0
 	points []point
 	retry  time.Duration // what the last rejection said of waiting
 }
@@ -101,6 +107,10 @@ func (w *watch) ask(ctx context.Context, output int64) (bool, error) {
 			w.retry = time.Duration(*r.Seconds) * time.Second
 		}
 		return false, nil
+	}
+	if w.kept > 0 {
+		w.spent += float64(output) + w.kept
+		return true, nil
 	}
 	w.spent++ // the mock says that one token was used
 	return true, sleep(ctx, max(w.p.settle, 5*time.Millisecond))
@@ -125,6 +135,9 @@ func (w *watch) level(ctx context.Context) (int64, error) {
 		} else {
 			hi = middle
 		}
+		if ok && w.kept > 0 { // what was asked for is gone
+			break
+		}
 	}
 	return lo, nil
 }
@@ -132,7 +145,6 @@ func (w *watch) level(ctx context.Context) (int64, error) {
 // run measures until the rate is known well enough, or the horizon ends.
 func (w *watch) run(ctx context.Context) error {
 	p := w.p
-	refunded := len(p.r.Refunds) == 0 || p.r.Refunds[0].Back
 	pause, before := 50*time.Millisecond, int64(0)
 	for time.Since(w.zero) < p.s.Horizon {
 		if err := sleep(ctx, pause); err != nil {
@@ -154,10 +166,6 @@ func (w *watch) run(ctx context.Context) error {
 		case rate.Lo > 0 && rate.Width() <= p.s.Precision:
 			w.bucket(rate)
 			return nil
-		case left > 0 && !refunded:
-			w.bucket(rate)
-			p.note("what is reserved does not come back, so that the refill could be looked at once only")
-			return nil
 		}
 		before = left
 	}
@@ -176,13 +184,14 @@ func (w *watch) bucket(rate Interval) {
 // stepped: everything came back at once. A window of the clock begins at a round
 // instant, another one when its client was first seen.
 func (w *watch) stepped() {
-	last := w.points[0]
-	for _, p := range w.points {
-		if !p.admitted {
-			last = p
+	from, to := w.zero, time.Now()
+	for _, p := range w.points[1:] { // the first is the drain
+		if p.admitted {
+			to = w.zero.Add(seconds(p.to))
+			break
 		}
+		from = w.zero.Add(seconds(p.from))
 	}
-	from, to := w.zero.Add(seconds(last.from)), time.Now()
 	for _, per := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, 30 * time.Second, 10 * time.Second, 5 * time.Second, time.Second} {
 		edge := to.Truncate(per)
 		if edge.Before(from) {

@@ -1,0 +1,246 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/llmlimit/llmlimit/internal/memnet"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+)
+
+// gateway is a limiter of a few lines: windows that begin by the clock or by their
+// first request, charged before or after.
+type gateway struct {
+	backend  string
+	upstream *http.Transport
+	limit    int64
+	per      time.Duration
+	byClock  bool // else by the first request
+	after    bool // charged after the response, and not before
+	alters   bool // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
+
+	mu   sync.Mutex
+	used map[string]int64
+	ends map[string]time.Time
+}
+
+// take charges an account, unless its limit is passed.
+func (g *gateway) take(key string, n int64, admit bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if g.per > 0 && !now.Before(g.ends[key]) {
+		g.used[key] = 0
+		g.ends[key] = now.Add(g.per)
+		if g.byClock {
+			g.ends[key] = now.Truncate(g.per).Add(g.per)
+		}
+	}
+	if admit && g.limit > 0 && (g.used[key]+n > g.limit || g.after && g.used[key] >= g.limit) {
+		return false
+	}
+	g.used[key] += n
+	return true
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	key := r.Header.Get("X-Key")
+	cost := gjson.GetBytes(body, "max_tokens").Int() + int64(len(body)/10)
+	if g.after {
+		cost = 0
+	}
+	if !g.take(key, cost, true) {
+		http.Error(w, `{"error":{"message":"no"}}`, http.StatusTooManyRequests)
+		return
+	}
+	if g.alters {
+		body = []byte(strings.Replace(string(body), "{", `{"user":"gw",`, 1))
+		for name := range r.Header {
+			if strings.Contains(name, "Llmlimit") {
+				r.Header.Del(name)
+			}
+		}
+	}
+	var resp *http.Response
+	for range 3 {
+		req, _ := http.NewRequestWithContext(r.Context(), r.Method, g.backend+r.URL.Path, bytes.NewReader(body))
+		req.Header = r.Header.Clone()
+		if resp, err = g.upstream.RoundTrip(req); err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		if resp.StatusCode != http.StatusInternalServerError || !g.alters {
+			break
+		}
+		_ = resp.Body.Close()
+	}
+	defer resp.Body.Close()
+	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	var all bytes.Buffer
+	if g.alters {
+		_, _ = io.Copy(&all, resp.Body)
+		w.WriteHeader(resp.StatusCode)
+		_, _ = w.Write(all.Bytes())
+	} else {
+		w.WriteHeader(resp.StatusCode)
+		part := make([]byte, 4096)
+		for {
+			n, err := resp.Body.Read(part)
+			_, _ = w.Write(part[:n])
+			all.Write(part[:n])
+			_ = http.NewResponseController(w).Flush()
+			if err != nil {
+				break
+			}
+		}
+	}
+	if total := gjson.GetBytes(all.Bytes(), "usage.total_tokens"); total.Exists() {
+		g.take(key, total.Int()-cost, false)
+	}
+}
+
+// behind runs a gateway with the mock behind it, in virtual time.
+func behind(t *testing.T, g *gateway, test func(ctx context.Context, w *Wire)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2030, 1, 2, 12, 0, 7, 300e6, time.UTC)))
+		network := &memnet.Network{}
+		mock := mockllm.New(mockllm.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		upstream, err := network.Listen("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := network.Listen("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.backend, g.upstream = "http://"+upstream.Addr().String(), &http.Transport{DialContext: network.DialContext, DisableCompression: true}
+		g.used, g.ends = map[string]int64{}, map[string]time.Time{}
+		server := &http.Server{Handler: g}
+		var running sync.WaitGroup
+		running.Go(func() { _ = mock.Serve(ctx, upstream) })
+		running.Go(func() { _ = server.Serve(public) })
+		w := &Wire{
+			Client: client.New(network.DialContext, nil, nil), Mock: mock, URL: "http://" + public.Addr().String(), Run: "t",
+			Identity: func(h http.Header, n int) { h.Set("X-Key", fmt.Sprint(n)) },
+		}
+		test(ctx, w)
+		w.Client.Close()
+		_ = server.Close()
+		cancel()
+		g.upstream.CloseIdleConnections()
+		running.Wait()
+	})
+}
+
+func TestWindows(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		g      *gateway
+		window string
+		per    time.Duration
+	}{
+		{"by the clock", &gateway{limit: 20000, per: 10 * time.Second, byClock: true}, "calendar", 10 * time.Second},
+		{"by the first request", &gateway{limit: 20000, per: 12 * time.Second}, "first-hit", 12 * time.Second},
+		{"for ever", &gateway{limit: 20000}, "unknown", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			behind(t, c.g, func(ctx context.Context, w *Wire) {
+				r, err := Infer(ctx, w, Settings{Identities: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Reserves || r.Window != c.window || (r.Per-c.per).Abs() > time.Second {
+					t.Errorf("%+v", r)
+				}
+				if r.Rate != nil {
+					t.Errorf("nothing refills, found %+v", r.Rate)
+				}
+			})
+		})
+	}
+}
+
+// What a limiter does that charges afterwards: any declaration passes, and the limit
+// shows in what may be used.
+func TestSettleAfter(t *testing.T) {
+	behind(t, &gateway{limit: 5000, after: true}, func(ctx context.Context, w *Wire) {
+		r, err := Infer(ctx, w, Settings{Identities: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Reserves || !r.Enforced || r.Burst == nil || !r.Burst.Contains(5000) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A gateway without a limit is told so, and costs no more than allowed to find out.
+func TestBudgetIsKept(t *testing.T) {
+	for _, budget := range []struct{ tokens, requests int64 }{{50000, 0}, {0, 25}, {3, 1000}} {
+		g := &gateway{}
+		behind(t, g, func(ctx context.Context, w *Wire) {
+			w.Tokens, w.Requests = budget.tokens, budget.requests
+			r, err := Infer(ctx, w, Settings{Identities: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			used := int64(0)
+			for _, e := range w.Mock.Journal().Entries() {
+				used += e.Usage.Total
+			}
+			if cost := w.Cost(); budget.tokens > 0 && (used > budget.tokens || cost.Tokens != used) || budget.requests > 0 && cost.Requests > budget.requests {
+				t.Errorf("cost %+v, used %d, allowed %+v", cost, used, budget)
+			}
+			if r.Enforced || len(r.Notes) == 0 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestExamine(t *testing.T) {
+	behind(t, &gateway{}, func(ctx context.Context, w *Wire) {
+		e, err := Examine(ctx, w)
+		if err != nil || !e.Reached || e.Control() != "marker" || !e.SameWhole || !e.SameStream || e.Buffers || e.Body != nil || e.Tries != 1 || len(e.Channels) != 3 {
+			t.Errorf("%+v %v", e, err)
+		}
+	})
+	behind(t, &gateway{alters: true}, func(ctx context.Context, w *Wire) {
+		e, err := Examine(ctx, w)
+		if err != nil || !e.Buffers || e.Tries != 3 || len(e.Removed) != 2 || len(e.Body) != 1 || e.Body[0] != "user is added" {
+			t.Errorf("%+v %v", e, err)
+		}
+		var text strings.Builder
+		e.WriteText(&text, "http://mock")
+		for _, line := range []string{"control: header      does not arrive", "user is added", "buffered", "is tried 3 times"} {
+			if !strings.Contains(text.String(), line) {
+				t.Errorf("no %q in\n%s", line, &text)
+			}
+		}
+	})
+	behind(t, &gateway{limit: 1}, func(ctx context.Context, w *Wire) {
+		e, err := Examine(ctx, w)
+		var text strings.Builder
+		e.WriteText(&text, "http://mock")
+		if err != nil || e.Reached || !strings.Contains(text.String(), "point the upstream of the gateway to http://mock") {
+			t.Errorf("%v\n%s", err, &text)
+		}
+	})
+}
