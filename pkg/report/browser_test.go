@@ -33,6 +33,9 @@ type tab struct {
 	wrong []string
 }
 
+// patience is how long a test waits for what a page has to show.
+const patience = 60 * time.Second
+
 // browser starts Chromium once for a test. Where there is none the test fails: the
 // page is not shown to work by a test that did not run.
 func browser(t *testing.T) context.Context {
@@ -63,7 +66,7 @@ func browser(t *testing.T) context.Context {
 }
 
 // show writes the page to a file and opens it in a tab of its own.
-func show(t *testing.T, browser context.Context, run *scenarios.Run, before ...chromedp.Action[chromedp.Void]) *tab {
+func show(browser context.Context, t *testing.T, run *scenarios.Run, before ...chromedp.Action[chromedp.Void]) *tab {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
 	if err := os.WriteFile(file, []byte(render(t, HTML, run)), 0o600); err != nil {
@@ -71,6 +74,13 @@ func show(t *testing.T, browser context.Context, run *scenarios.Run, before ...c
 	}
 	ctx, closeTab := chromedp.NewContext(browser)
 	t.Cleanup(closeTab)
+	// The first command opens the tab, which lives as long as its context; all that
+	// follow give up after a while.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithTimeout(ctx, patience)
+	t.Cleanup(giveUp)
 	p := &tab{ctx: ctx}
 	if err := chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{})); err != nil {
 		t.Fatal(err)
@@ -150,7 +160,7 @@ const hasColour = `((name) => {
 // The page in a real browser: it draws, it loads nothing, it complains about nothing.
 func TestPageInBrowser(t *testing.T) {
 	b := browser(t)
-	p := show(t, b, small(t), chromedp.EmulateViewport(1100, 1600))
+	p := show(b, t, small(t), chromedp.EmulateViewport(1100, 1600))
 	if err := chromedp.Do(p.ctx, chromedp.Click(`a.tile[href="#cell-0"]`), chromedp.WaitVisible("#cell-0 canvas")); err != nil {
 		t.Errorf("a tile does not open its cell: %v", err)
 	}
@@ -186,7 +196,7 @@ func TestPageInBrowser(t *testing.T) {
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
 		})
 		light := eval[string](t, p, `getComputedStyle(document.body).backgroundColor`)
-		p := show(t, b, small(t), dark)
+		p := show(b, t, small(t), dark)
 		if found := eval[string](t, p, `getComputedStyle(document.body).backgroundColor`); found == light {
 			t.Errorf("the background is %s in the dark too", found)
 		}
@@ -195,13 +205,13 @@ func TestPageInBrowser(t *testing.T) {
 		}
 	})
 	t.Run("narrow", func(t *testing.T) {
-		p := show(t, b, small(t), chromedp.EmulateViewport(360, 800, chromedp.EmulateMobile))
+		p := show(b, t, small(t), chromedp.EmulateViewport(360, 800, chromedp.EmulateMobile))
 		if width := eval[int](t, p, `document.documentElement.scrollWidth`); width > 360 {
 			t.Errorf("a page of 360 pixels scrolls to %d", width)
 		}
 	})
 	t.Run("without JavaScript", func(t *testing.T) {
-		p := show(t, b, small(t), command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+		p := show(b, t, small(t), command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 		svg, err := chromedp.Run(p.ctx, chromedp.Screenshot("details.cell[open] .ledger svg", chromedp.NodeVisible))
 		if err != nil || len(svg) < 1000 {
 			t.Errorf("the server-drawn ledger is not there: %v", err)
@@ -210,7 +220,7 @@ func TestPageInBrowser(t *testing.T) {
 	t.Run("hostile", func(t *testing.T) {
 		run := small(t)
 		poison(run, `</script><script>hacked=1</script><img src=x onerror=hacked=1><svg onload=hacked=1>`)
-		p := show(t, b, run)
+		p := show(b, t, run)
 		if eval[bool](t, p, `typeof hacked !== "undefined"`) {
 			t.Error("the page ran what a target sent")
 		}
@@ -222,7 +232,7 @@ func TestPageInBrowser(t *testing.T) {
 		var reached atomic.Bool
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
 		defer server.Close()
-		p := show(t, b, small(t))
+		p := show(b, t, small(t))
 		_ = eval[bool](t, p, `fetch("`+server.URL+`").catch(() => 0), new Image().src = "`+server.URL+`", true`)
 		if wrong := strings.Join(p.complaints(), "\n"); !strings.Contains(wrong, "Content Security Policy") {
 			t.Errorf("nothing forbids the page to load: %q", wrong)

@@ -65,8 +65,8 @@ func TestVerify(t *testing.T) {
 }
 
 func TestReadComplianceIsStrict(t *testing.T) {
-	text := render(t, WriteCompliance, small(t)) + "levle: L4\n"
-	if _, err := ReadCompliance(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "levle") {
+	text := render(t, WriteCompliance, small(t)) + "colour: L4\n"
+	if _, err := ReadCompliance(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "colour") {
 		t.Errorf("found %v, expected an error about the unknown field", err)
 	}
 }

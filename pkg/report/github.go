@@ -14,7 +14,7 @@ import (
 func GitHub(w io.Writer, run *scenarios.Run) error {
 	var b strings.Builder
 	for _, l := range leaves(run) {
-		level := ""
+		var level string
 		switch {
 		case l.outcome == scenarios.Fail || l.outcome == scenarios.Error:
 			level = "error"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -54,13 +55,13 @@ func script(names ...string) (template.JS, error) {
 }
 
 func joined(names []string) (string, error) {
-	text := ""
+	var text strings.Builder
 	for _, name := range names {
 		part, err := assets.ReadFile(name)
 		if err != nil {
 			return "", fmt.Errorf("reading %s: %w", name, err)
 		}
-		text += string(part) + "\n"
+		fmt.Fprintf(&text, "%s\n", part)
 	}
-	return text, nil
+	return text.String(), nil
 }

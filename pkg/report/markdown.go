@@ -65,7 +65,7 @@ func (m *markdown) failures(run *scenarios.Run) {
 			m.printf("\n%d more scenarios did not pass; the JSON and HTML reports hold them all.\n", len(groups)-i)
 			return
 		}
-		m.WriteString(one.String())
+		m.printf("%s", one.String())
 	}
 }
 

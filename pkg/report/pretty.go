@@ -52,14 +52,14 @@ func Pretty(w io.Writer, run *scenarios.Run, style Style) error {
 			folded = true
 		default:
 			if folded {
-				p.WriteByte('\n')
+				fmt.Fprintln(p)
 			}
 			p.suite(s)
 			folded = false
 		}
 	}
 	if folded {
-		p.WriteByte('\n')
+		fmt.Fprintln(p)
 	}
 	p.failures(run)
 	p.budget(run)
@@ -85,7 +85,7 @@ func (p *pretty) suite(s *scenarios.SuiteResult) {
 	for _, cells := range byScenario(s) {
 		p.scenario(cells)
 	}
-	p.WriteByte('\n')
+	fmt.Fprintln(p)
 }
 
 func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
@@ -175,7 +175,7 @@ func (p *pretty) failure(g failedGroup) {
 	if len(g.cells) > 1 {
 		fmt.Fprintf(p, "  %s\n", p.dim(p.shorten(g.others(len(g.cells)), 2*p.room(""))))
 	}
-	p.WriteByte('\n')
+	fmt.Fprintln(p)
 }
 
 // leaf explains one failed check: what was expected and found, or the values of its
@@ -226,7 +226,7 @@ func (p *pretty) budget(run *scenarios.Run) {
 		low, high := slices.Min(b.level), slices.Max(b.level)
 		fmt.Fprintf(p, "  %-10s %s %s\n", "level", p.green(p.sparkline(b.level, low, high)), p.dim(fmt.Sprintf("%d to %d left", low, high)))
 	}
-	p.WriteByte('\n')
+	fmt.Fprintln(p)
 }
 
 // budgetShown is the account that is drawn.
