@@ -18,7 +18,7 @@ import (
 
 // patience is how long a test waits for another process. It is only ever reached by
 // a failure.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // process is the program, running as a process of its own.
 type process struct {

@@ -105,7 +105,7 @@ func TestStdoutFull(t *testing.T) {
 // --timeout does the same, with a code of its own.
 func TestRunTimeout(t *testing.T) {
 	t.Parallel()
-	p, report := startLong(t, "--timeout", "3s")
+	p, report := startLong(t, "--timeout", "8s")
 	p.exit(exitGuard)
 	demandPartial(t, report)
 }
