@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"slices"
@@ -142,6 +143,8 @@ func changedFlags(fl *pflag.FlagSet) map[string]string {
 		switch f.Name {
 		case "header", "var": // may hold secrets
 			changed[f.Name] = "…"
+		case "target", "mock", "mock-advertise": // may hold a password
+			changed[f.Name] = redacted(f.Value.String())
 		default:
 			changed[f.Name] = f.Value.String()
 		}
@@ -364,12 +367,24 @@ func failedIn(path string) ([]string, error) {
 	return ids, nil
 }
 
+// redacted is a URL without its password.
+func redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "…"
+	}
+	return u.Redacted()
+}
+
 // isLoopback tells whether a URL stays on this machine.
 func isLoopback(target string) bool {
 	u, err := url.Parse(target)
 	if err != nil {
 		return false
 	}
-	host := u.Hostname()
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsLoopback()
 }

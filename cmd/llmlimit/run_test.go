@@ -148,3 +148,32 @@ scenarios:
 	p.signal(os.Interrupt)
 	p.exit(exitInterrupt)
 }
+
+// A name that only looks like the loopback is another machine.
+func TestIsLoopback(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]bool{
+		"http://127.0.0.1:8080":        true,
+		"http://127.8.8.8":             true,
+		"http://localhost:1":           true,
+		"http://[::1]:8080":            true,
+		"http://127.0.0.1.example.com": false,
+		"http://127.evil":              false,
+		"http://localhost.example":     false,
+		"http://10.0.0.1":              false,
+		"http://0.0.0.0:80":            false,
+		"http://u@127.0.0.1@evil":      false,
+		"::":                           false,
+	} {
+		if got := isLoopback(target); got != want {
+			t.Errorf("isLoopback(%s) = %v", target, got)
+		}
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	t.Parallel()
+	if got := redacted("http://user:hush@host/x"); strings.Contains(got, "hush") {
+		t.Errorf("the password is still there: %s", got)
+	}
+}
