@@ -107,7 +107,7 @@ type ComplianceMeasured struct {
 	FailOpen           int    `yaml:"failOpen"` // scenarios with such a suspicion
 }
 
-// ErrNoProfile says that a run has no suite with a profile.
+// ErrNoProfile says that no suite with a profile was run.
 var ErrNoProfile = errors.New("a compliance report needs a suite with a profile: run --profile NAME")
 
 // WriteCompliance writes the compliance report of a run as YAML.
@@ -137,7 +137,7 @@ func ReadCompliance(r io.Reader) (*Compliance, error) {
 func ComplianceOf(run *scenarios.Run) (*Compliance, error) {
 	var of []*scenarios.SuiteResult
 	for i := range run.Suites {
-		if s := &run.Suites[i]; s.Profile != "" {
+		if s := &run.Suites[i]; s.Profile != "" && len(s.Scenarios) > 0 {
 			of = append(of, s)
 		}
 	}
