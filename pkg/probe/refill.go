@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -150,7 +151,6 @@ func (w *watch) run(ctx context.Context) error {
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
-		pause = min(2*pause, 2*time.Second)
 		left, err := w.level(ctx)
 		if err != nil {
 			return err
@@ -168,6 +168,10 @@ func (w *watch) run(ctx context.Context) error {
 			return nil
 		}
 		before = left
+		if pause = 2 * pause; left <= p.edge/100 { // waiting for an edge, whose instant matters
+			pause = min(pause, 250*time.Millisecond)
+		}
+		pause = min(pause, 2*time.Second)
 	}
 	if rate := slope(w.points); rate.Lo > 0 {
 		w.bucket(rate)
@@ -186,21 +190,30 @@ func (w *watch) bucket(rate Interval) {
 func (w *watch) stepped() {
 	from, to := w.zero, time.Now()
 	for _, p := range w.points[1:] { // the first is the drain
-		if p.admitted {
+		if p.admitted && p.cost > w.points[0].cost*1.1 { // more than the rest that was left over
 			to = w.zero.Add(seconds(p.to))
 			break
 		}
-		from = w.zero.Add(seconds(p.from))
+		if !p.admitted {
+			from = w.zero.Add(seconds(p.from))
+		}
 	}
-	for _, per := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, 30 * time.Second, 10 * time.Second, 5 * time.Second, time.Second} {
+	var fits []string
+	for _, per := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, time.Hour, 24 * time.Hour} {
 		edge := to.Truncate(per)
-		if edge.Before(from) {
+		if edge.Before(from) || edge.Add(-per).After(w.zero) { // no edge then, or one before at which nothing came
 			continue
 		}
-		w.p.r.Window, w.p.r.Per = "calendar", per
-		return
+		if fits == nil {
+			w.p.r.Window, w.p.r.Per = "calendar", per
+		}
+		fits = append(fits, per.String())
 	}
-	w.p.r.Window, w.p.r.Per = "first-hit", to.Sub(w.zero).Round(time.Second)
+	if fits == nil {
+		w.p.r.Window, w.p.r.Per = "first-hit", to.Sub(w.zero).Round(time.Second)
+	} else if len(fits) > 1 {
+		w.p.note("one edge was seen: a window of %s of the clock has it too", strings.Join(fits[1:], " or "))
+	}
 }
 
 // nothing came back within the horizon: what the gateway says has to do.
