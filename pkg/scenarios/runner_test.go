@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "bubble" {
 		bubble.Main(scenarios.Child(gateway{}))
 	}
+	// Under the race detector each child would sleep for a second before it exits.
+	if _, set := os.LookupEnv("GORACE"); !set {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") //nolint:usetesting // there is no test yet
+	}
 	os.Exit(m.Run()) //nolint:forbidigo // the program of this test
 }
 
