@@ -222,6 +222,9 @@ func (w *world) fillRequests(h *judge.History) {
 			Received: instant(r.Received), UsageAt: instant(r.UsageAt), Status: r.Status, Decision: string(r.Decision),
 			Reason: r.Reason, Curl: r.Curl,
 		}
+		if !s.due.IsZero() {
+			x.Due = s.due.Sub(w.start)
+		}
 		for _, hold := range r.Holds {
 			if hold.Reserved.Lo > x.Reserved {
 				x.Reserved, x.Key = hold.Reserved.Lo, hold.Key

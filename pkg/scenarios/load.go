@@ -160,6 +160,7 @@ func (b *barrage) next(planned load.Shot) (load.Fire, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.due = planned.Due
 	one := &shot{s: s, warmup: planned.Warmup}
 	b.mu.Lock()
 	b.shots = append(b.shots, one)

@@ -39,6 +39,7 @@ type sentRequest struct {
 	streamed bool             // it came as events
 	torn     bool             // it is no JSON to anybody, although it says so
 	gaps     []time.Duration  // between its events, of a request of a load
+	due      time.Time        // of a request of a load: when it was to be sent
 	said     judge.Said
 	seen     *suite.Response // cached once nothing of it can change any more
 }
