@@ -211,7 +211,7 @@ func (p *page) cell(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) *pag
 }
 
 func (p *plots) empty() bool {
-	return len(p.Ledgers)+len(p.Residuals)+len(p.Windows)+len(p.Bursts)+len(p.Latency)+len(p.First) == 0 &&
+	return len(p.Ledgers)+len(p.Residuals)+len(p.Windows)+len(p.Bursts)+len(p.Latency)+len(p.First)+len(p.Load) == 0 &&
 		p.Arrivals == nil && p.Rates == nil && p.Accuracy == nil
 }
 

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/load"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
@@ -34,6 +37,7 @@ type plots struct {
 	Bursts    []burstPlot    `json:"bursts,omitempty"`
 	Latency   []latencyLine  `json:"latency,omitempty"`
 	First     []latencyLine  `json:"first,omitempty"`
+	Load      []latencyLine  `json:"load,omitempty"` // of a load, as its histograms have it
 	Rates     *ratePlot      `json:"rates,omitempty"`
 	Accuracy  *accuracyPlot  `json:"accuracy,omitempty"`
 }
@@ -123,7 +127,7 @@ type accuracyPlot struct {
 func plotsOf(sc *scenarios.ScenarioResult) *plots {
 	p := &plots{
 		Ledgers: ledgerPlots(sc), Residuals: residualPlots(sc), Windows: windowPlots(sc), Bursts: burstPlots(sc),
-		Latency: latencyLines(sc), First: firstLines(sc), Rates: rates(sc), Accuracy: accuracy(sc),
+		Latency: latencyLines(sc), First: firstLines(sc), Load: loadLines(sc), Rates: rates(sc), Accuracy: accuracy(sc),
 	}
 	if len(sc.Requests) > 0 {
 		p.Arrivals = arrivals(sc)
@@ -462,6 +466,42 @@ func firstLines(sc *scenarios.ScenarioResult) []latencyLine {
 		by[name] = append(by[name], x.First-x.Sent)
 	}
 	return lines(by, []string{"streaming", "whole"})
+}
+
+// loadLines are what only a load measures: how long its clients waited since a request
+// was due, the gaps between events, what the target adds to the mock's own time.
+func loadLines(sc *scenarios.ScenarioResult) []latencyLine {
+	var all []latencyLine
+	eachStep(sc.Steps, func(st *scenarios.StepResult) {
+		m := st.Measured
+		if m == nil {
+			return
+		}
+		for _, of := range []struct {
+			name string
+			d    load.Distribution
+		}{{"from due", m.All.Response}, {"from sent", m.All.Service}, {"first token", m.All.TTFT}, {"gap", m.All.Gap}, {"overhead", m.Overhead}} {
+			if h := of.d.HDR.Histogram(); h != nil && of.d.Count >= fewest {
+				all = append(all, histogramLine(stepName(st)+" "+of.name, h))
+			}
+		}
+	})
+	return all[:min(len(all), maxLoadLines)]
+}
+
+// maxLoadLines is how many distributions one plot of loads can show.
+const maxLoadLines = 10
+
+// histogramLine reads a distribution off a histogram of microseconds.
+func histogramLine(name string, h *hdrhistogram.Histogram) latencyLine {
+	l := latencyLine{Name: name, Count: int(h.TotalCount())}
+	for _, share := range latencyShares {
+		if share > 0 && (1-share)*float64(l.Count) < 0.5 {
+			break
+		}
+		l.Y = append(l.Y, millis(time.Duration(h.ValueAtQuantile(100*share))*time.Microsecond))
+	}
+	return l
 }
 
 func lines(by map[string][]time.Duration, order []string) []latencyLine {

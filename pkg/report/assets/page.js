@@ -202,6 +202,7 @@
     if (p.rates) rates(box, p.rates);
     if (p.latency) distribution(box, p.latency, "Latency", "how long requests took, by share: each further nine is as wide as the one before");
     if (p.first) distribution(box, p.first, "Time to the first byte", "of answers with status 200");
+    if (p.load) distribution(box, p.load, "What the loads measured", "since a request was due and since it was sent, the gaps between events, the overhead over the mock's own time");
     if (p.accuracy) accuracy(box, p.accuracy);
     drawn.set(cell, box.clientWidth);
   };
