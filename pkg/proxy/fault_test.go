@@ -39,6 +39,18 @@ var endpoints = []endpoint{
 		"converse", "/model/m/converse", `{"messages":[{"role":"user","content":[{"text":"hello"}]}],"inferenceConfig":{"maxTokens":1000}}`,
 		"/model/m/converse-stream", `{"messages":[{"role":"user","content":[{"text":"hello"}]}],"inferenceConfig":{"maxTokens":1000}}`,
 	},
+	{
+		"gemini array", "", "",
+		"/v1beta/models/m:streamGenerateContent", `{"contents":[{"parts":[{"text":"hello"}]}],"generationConfig":{"maxOutputTokens":1000}}`,
+	},
+	{
+		"invoke", "/model/anthropic.m/invoke", `{"max_tokens":1000,"messages":[{"role":"user","content":"hello"}]}`,
+		"/model/anthropic.m/invoke-with-response-stream", `{"max_tokens":1000,"messages":[{"role":"user","content":"hello"}]}`,
+	},
+	{
+		"cohere", "/v2/chat", `{"model":"m","max_tokens":1000,"messages":[{"role":"user","content":"hello"}]}`,
+		"/v2/chat", `{"model":"m","max_tokens":1000,"stream":true,"messages":[{"role":"user","content":"hello"}]}`,
+	},
 }
 
 // TestEveryFault plays every fault of the mock in every dialect, and as stream or not: the client receives what the mock sent, the
@@ -47,7 +59,9 @@ func TestEveryFault(t *testing.T) {
 	for _, fault := range append([]mockllm.FaultKind{{Name: "none"}}, mockllm.Faults()...) {
 		t.Run(fault.Name, func(t *testing.T) {
 			for _, e := range endpoints {
-				playFault(t, fault.Name, e.name, e.path, e.body)
+				if e.body != "" {
+					playFault(t, fault.Name, e.name, e.path, e.body)
+				}
 				if e.stream != "" {
 					playFault(t, fault.Name, e.name+" stream", e.streamPath, e.stream)
 				}
