@@ -107,6 +107,7 @@ It fires full, chunked and streaming requests at a gateway, knows the true usage
 every one of them, and proves each admission and each rejection right or wrong, with
 the number of tokens by which it is wrong.`,
 		Example: `  llmlimit run                                   the built-in suites, in virtual time
+  llmlimit init                                  a suite and a policy to start from
   llmlimit run scenarios.yaml                    your own
   llmlimit run --target http://127.0.0.1:8080    your own gateway
   llmlimit serve --policy p.yaml --backend URL   a limiting proxy

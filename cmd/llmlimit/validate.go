@@ -53,11 +53,15 @@ func (a *app) validate(args []string) error {
 }
 
 // isPolicy tells a policy bundle from a suite by the one field that every bundle
-// has to have.
+// has to have, at the top of YAML or anywhere in JSON.
 func isPolicy(data []byte) bool {
+	indent := ""
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		indent = " \t{\"'"
+	}
 	for line := range bytes.Lines(data) {
-		trimmed := bytes.TrimLeft(line, " \t{\"'")
-		if bytes.HasPrefix(trimmed, []byte("bundle_version")) || bytes.HasPrefix(trimmed, []byte("policies")) {
+		key := bytes.TrimLeft(line, indent)
+		if bytes.HasPrefix(key, []byte("bundle_version")) || bytes.HasPrefix(key, []byte("policies")) {
 			return true
 		}
 	}
