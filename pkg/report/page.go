@@ -150,8 +150,8 @@ func (p *page) open(run *scenarios.Run) {
 			c.Picture = nil
 		}
 	}
-	if run.Counts.Fail+run.Counts.Error == 0 {
-		p.Rerun = "llmlimit run --seed " + fmt.Sprint(run.Seed)
+	if run.Counts.Fail+run.Counts.Error == 0 && len(p.Cells) > 1 {
+		p.Rerun = "" // there is nothing to look at again
 	}
 }
 

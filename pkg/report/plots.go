@@ -22,6 +22,7 @@ const (
 	maxAccounts = 6    // ledgers of one cell
 	maxDots     = 1500 // requests that are drawn one by one
 	maxBins     = 600  // of a series over time
+	maxRates    = 100  // of rates, which are too restless in shorter ones
 	maxPairs    = 800  // distinct points of a scatter
 	maxShares   = 16   // keys of the fairness bars
 	shortestBin = 100 * time.Millisecond
@@ -382,7 +383,7 @@ func arrivals(sc *scenarios.ScenarioResult) *arrivalPlot {
 
 // bins counts the requests of each lane.
 func (p *arrivalPlot) bins(requests []*scenarios.Exchange) {
-	bin, n := binning(requests)
+	bin, n := binning(requests, maxBins)
 	p.Bin = bin.Seconds()
 	p.Count = make([][]int, len(lanes))
 	for lane := range p.Count {
@@ -396,15 +397,15 @@ func (p *arrivalPlot) bins(requests []*scenarios.Exchange) {
 	}
 }
 
-// binning divides the time of the requests into at most maxBins bins of at least
+// binning divides the time of the requests into at most so many bins of at least
 // 100 ms.
-func binning(requests []*scenarios.Exchange) (bin time.Duration, n int) {
+func binning(requests []*scenarios.Exchange, most time.Duration) (bin time.Duration, n int) {
 	var last time.Duration
 	for _, x := range requests {
 		last = max(last, x.Sent, x.Ended)
 	}
 	bin = shortestBin
-	for last/bin >= maxBins {
+	for last/bin >= most {
 		bin *= 2
 	}
 	return bin, int(last/bin) + 1
@@ -518,7 +519,7 @@ func rates(sc *scenarios.ScenarioResult) *ratePlot {
 	if len(sc.Requests) < 50 {
 		return nil
 	}
-	bin, n := binning(sc.Requests)
+	bin, n := binning(sc.Requests, maxRates)
 	if n < 4 {
 		return nil
 	}
