@@ -22,13 +22,17 @@ import (
 // bundled is the bundled proxy as a target: what `serve` runs, inside the process
 // of the runner. It is the only place where the judge and the judged meet, and they
 // meet over HTTP.
-type bundled struct{}
+type bundled struct {
+	// adjust changes the configuration before the faults are built in; nil: nothing.
+	// It lets a test look at what the proxy does.
+	adjust func(proxy.Config) proxy.Config
+}
 
 // capabilities are what the bundled proxy offers, in the words of `needs`.
 var capabilities = []string{"ledger", "metrics", "reload", "faults", "streaming", "reserve", "refund", "cancel-refund", "retry-after", "remaining-header"}
 
 // Start implements [scenarios.Target].
-func (bundled) Start(ctx context.Context, spec scenarios.TargetSpec) (scenarios.Conn, error) {
+func (b bundled) Start(ctx context.Context, spec scenarios.TargetSpec) (scenarios.Conn, error) {
 	bundle, err := readPolicy(spec)
 	if err != nil {
 		return nil, err
@@ -41,6 +45,9 @@ func (bundled) Start(ctx context.Context, spec scenarios.TargetSpec) (scenarios.
 	transport := proxy.NewTransport(proxy.TransportOptions{DialContext: spec.Net.DialContext})
 	c.transport = transport
 	c.base = proxy.Config{Backend: backend, Bundle: bundle, Random: seeded(spec.Seed), Transport: transport}.Complete()
+	if b.adjust != nil {
+		c.base = b.adjust(c.base)
+	}
 	if err := c.build(); err != nil {
 		return nil, err
 	}

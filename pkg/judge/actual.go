@@ -29,7 +29,7 @@ func (r *Request) lasted() int64 {
 }
 
 func byOutcome(r *Request, h *Hold, l *Limit, t *Target) Span {
-	keep := h.Reserved.atLeast(observed(r, h))
+	keep := h.Reserved.atLeast(observed(r, h, l))
 	keep.Hi = max(keep.Hi, weighed(r.Early, l.Weights))
 	used, reported := weighed(r.Usage, l.Weights), r.Usage != nil
 	switch r.Outcome {
@@ -71,7 +71,7 @@ func byOutcome(r *Request, h *Hold, l *Limit, t *Target) Span {
 		}
 		return keep
 	case OutcomeCutByTarget:
-		return observed(r, h).atLeast(h.Prompt)
+		return observed(r, h, l).atLeast(h.Prompt)
 	case OutcomeUnknown:
 	}
 	return unknownActual(r, h, l)
@@ -85,7 +85,7 @@ func afterLeaving(r *Request, h *Hold, l *Limit, t *Target, keep Span) Span {
 	if how == DisconnectUnknown {
 		how = t.Disconnect
 	}
-	seen := observed(r, h).atLeast(h.Prompt)
+	seen := observed(r, h, l).atLeast(h.Prompt)
 	used := Exactly(weighed(r.Usage, l.Weights))
 	wrote := r.Usage != nil && r.UsageAt != 0
 	// A usage that was written may have been read in every mode: it came before the
@@ -126,7 +126,7 @@ func (r *Request) leftAt() int64 {
 // larger of reservation and truth.
 func unknownActual(r *Request, h *Hold, l *Limit) Span {
 	used := weighed(r.Usage, l.Weights)
-	most := max(h.Reserved.Hi, used, weighed(r.Early, l.Weights), observed(r, h).Hi)
+	most := max(h.Reserved.Hi, used, weighed(r.Early, l.Weights), observed(r, h, l).Hi)
 	switch {
 	case r.Usage != nil && r.Outcome == OutcomeUsage:
 		return Exactly(used)
@@ -136,9 +136,15 @@ func unknownActual(r *Request, h *Hold, l *Limit) Span {
 	return Between(0, most)
 }
 
-// observed is P plus a quarter of the content bytes that were seen, rounded up.
-func observed(r *Request, h *Hold) Span {
-	return Between(h.Prompt.Lo+(r.Content.Lo+3)/4, h.Prompt.Hi+(r.Content.Hi+3)/4)
+// observed is P plus a quarter of the content bytes that were seen, rounded up. Under
+// a rule with weights it may be priced as its reservation is, or not at all.
+func observed(r *Request, h *Hold, l *Limit) Span {
+	plain := Between(h.Prompt.Lo+(r.Content.Lo+3)/4, h.Prompt.Hi+(r.Content.Hi+3)/4)
+	if l.Weights == nil {
+		return plain
+	}
+	return plain.join(Between(
+		weightedCost(h.Prompt.Lo, 1, (r.Content.Lo+3)/4, l.Weights), weightedCost(h.Prompt.Hi, 1, (r.Content.Hi+3)/4, l.Weights)))
 }
 
 // weighed prices a usage in its classes, each token in exactly one, rounded up

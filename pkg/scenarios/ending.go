@@ -29,7 +29,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeLeft
 		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) {
+		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) || r.Usage == nil && whole {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
@@ -44,7 +44,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeUsage
 	case !whole && e.Sent.Status == 0:
 		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
-	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && s.x.Status < 300:
+	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && e.Sent.Status == http.StatusOK:
 		r.Outcome = judge.OutcomeCutByTarget
 	case !whole && s.x.Status == http.StatusGatewayTimeout:
 		r.Outcome = judge.OutcomeTimeout
@@ -118,12 +118,12 @@ func trueUsage(e *mockllm.Entry) *judge.Usage {
 	return classes(e)
 }
 
-// toldEarly is the most that a stream which broke off may have told before its end;
+// toldEarly is the most that an answer which broke off may have told before its end;
 // nil where the usage comes last, or not at all.
 func toldEarly(e *mockllm.Entry) *judge.Usage {
 	early := []string{"every", "early", "twice", "finish_chunk", "x_groq"}
-	all := e.Dialect == "gemini" || e.Dialect == "anthropic" || e.Dialect == "bedrock-invoke"
-	if e.Plan.UsageAt == "none" || !all && !slices.Contains(early, e.Plan.UsageAt) || e.Sent.Status != http.StatusOK {
+	all := e.Dialect == "gemini" || e.Dialect == "anthropic" || e.Dialect == "bedrock-invoke" || misshapen(e)
+	if e.Plan.UsageAt == "none" || !all && !slices.Contains(early, e.Plan.UsageAt) || e.Sent.Status != 0 && e.Sent.Status != http.StatusOK {
 		return nil
 	}
 	return classes(e)
