@@ -12,12 +12,12 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: check
-check: need fmt-check lint vet build foreign test suites selftest ## all of it; what CI runs
+check: need fmt-check lint vet build foreign test histories suites selftest ## all of it; what CI runs
 	@echo "check: all passed"
 
 .PHONY: need
 need: ## install what the checks need (as root on Debian), or say what is missing
-	@scripts/need gcc:gcc
+	@scripts/need gcc:gcc chromium:chromium
 
 .PHONY: fmt
 fmt: ## format the code
@@ -48,6 +48,10 @@ foreign: ## one platform that is not this one
 .PHONY: test
 test: ## every test, with the race detector
 	go test -race -shuffle=on -timeout 10m ./...
+
+.PHONY: histories
+histories: ## a thousand random histories of the good proxy, and no alarm
+	LLMLIMIT_HISTORIES=1000 go test -run TestNoFalseAlarm -timeout 10m ./cmd/llmlimit
 
 .PHONY: suites
 suites: build ## the embedded suites against the bundled proxy, in virtual time

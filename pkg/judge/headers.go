@@ -1,6 +1,11 @@
 package judge
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 const (
 	second = int64(1_000_000_000)
@@ -286,11 +291,30 @@ func rateFinding(k Kind, r *Request, h *RateHeader, what string, said int64, wan
 			off, bound = d, near
 		}
 	}
+	show := func(v int64) string { return fmt.Sprint(v) }
+	if k == HeaderReset {
+		show = func(v int64) string { return time.Duration(v).Round(time.Millisecond).String() }
+	}
 	return Finding{
 		Kind: k, Request: r.ID, Step: r.Step, At: max(r.HeadersAt, r.Sent), From: r.Sent, To: max(r.HeadersAt, r.Ended, r.Sent),
 		Bound: bound, Tokens: off, Curl: r.Curl,
-		Message: fmt.Sprintf("%s: %s %s of %s is %d, possible is %v", r.ID, h.Source, what, h.Dimension, said, want),
+		Message: fmt.Sprintf("%s: %s %s of %s is %s, possible is %s", r.ID, h.Source, what, h.Dimension, show(said), possible(want, show)),
 	}
+}
+
+// possible lists spans for people.
+func possible(want []Span, show func(int64) string) string {
+	var all []string
+	for _, s := range want {
+		text := show(s.Lo)
+		if !s.IsPoint() {
+			text += " to " + show(s.Hi)
+		}
+		if !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, ", or ")
 }
 
 // judgeReserved compares x-llmlimit-reserved with the largest token hold.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Judge judges a history. It does not change it, and the same history always
@@ -349,7 +351,22 @@ func name(a *account) string {
 	if a.key == "" {
 		return a.limit.ID
 	}
-	return fmt.Sprintf("%s of %q", a.limit.ID, a.key)
+	return fmt.Sprintf("%s of %q", a.limit.ID, shown(a.key))
+}
+
+// shown is a key for people: the values of the tuple, without their lengths.
+func shown(key string) string {
+	var values []string
+	for rest := key; rest != ""; {
+		digits, after, ok := strings.Cut(rest, ":")
+		n, err := strconv.Atoi(digits)
+		if !ok || err != nil || n < 0 || n > len(after) {
+			return key // an identity that is no tuple
+		}
+		values = append(values, after[:n])
+		rest = after[n:]
+	}
+	return strings.Join(values, ", ")
 }
 
 // summarise adds up the accounts and orders the findings.

@@ -77,6 +77,6 @@ func (c *court) compare(k Kind, e *LedgerEntry, what string, theirs int64, ours 
 func (c *court) findLedger(k Kind, e *LedgerEntry, off int64, message string) {
 	c.find(Finding{
 		Kind: k, Limit: e.Limit, Key: e.Key, At: e.At, From: c.history.Header.Start, To: e.At,
-		Tokens: abs(off), Message: fmt.Sprintf("%s of %q: %s", e.Limit, e.Key, message),
+		Tokens: abs(off), Message: fmt.Sprintf("%s of %q: %s", e.Limit, shown(e.Key), message),
 	})
 }
