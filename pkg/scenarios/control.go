@@ -76,7 +76,8 @@ func (w *world) keep(run *stepRun) {
 }
 
 // align waits for a window of a limit to start: a calendar window by the clock, an
-// unknown one by what the last response said of its reset. A bucket has none.
+// unknown one by what the last response said of its reset, if it did. A bucket has
+// none.
 func (l *lane) align(ctx context.Context, run *stepRun) error {
 	a := run.bound.Align
 	kind, per := l.w.windowOf(a.Limit)
@@ -88,7 +89,8 @@ func (l *lane) align(ctx context.Context, run *stepRun) error {
 		left = untilWindow(time.Now(), per)
 	case judge.WindowFirstHit, judge.WindowUnknown:
 		if l.last == nil || l.w.response(l.last).Reset == nil {
-			return fmt.Errorf("aligning to %s: its window is %s, and no response has said when it ends", a.Limit, kind)
+			l.w.note(fmt.Sprintf("not aligned to %s: its window is %s, and no response has said when it ends", a.Limit, kind))
+			return nil
 		}
 		left = *l.w.response(l.last).Reset - time.Since(l.last.x.Headers)
 	}
