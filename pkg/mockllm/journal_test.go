@@ -95,3 +95,43 @@ func TestJournalKeepsBytesUpToACap(t *testing.T) {
 		}
 	})
 }
+
+// Answers that are made once differ where their plans, their requests or their ids do, and a plan that changes changes them.
+func TestAnswersMadeOnceAreTheRightOnes(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Plans: map[string]Plan{"p": {Usage: Usage{In: Count(1), Out: Count(2)}}}}, func(b *bench) {
+		seen := map[string]string{}
+		for _, ask := range []struct{ body, order string }{
+			{chatBody, ""}, {streamBody, ""}, {`{"model":"other"}`, ""}, {chatBody, "plan=p"}, {chatBody, "usage=3/4"}, {chatBody, "id=a"}, {chatBody, "id=b"},
+		} {
+			var twice [2]string
+			for i := range twice {
+				_, body, err := b.post(chatPath, ask.body, ask.order)
+				if err != nil {
+					t.Fatal(err)
+				}
+				twice[i] = string(body)
+			}
+			if twice[0] != twice[1] {
+				t.Errorf("%+v: the same request got %q and %q", ask, twice[0], twice[1])
+			}
+			if other, dup := seen[twice[0]]; dup {
+				t.Errorf("%+v got the answer to %s", ask, other)
+			}
+			seen[twice[0]] = ask.body + ask.order
+		}
+		b.SetDefault(Plan{Usage: Usage{In: Count(5), Out: Count(6)}})
+		if _, body, _ := b.post(chatPath, chatBody, ""); !strings.Contains(string(body), `"total_tokens":11`) {
+			t.Errorf("after the plan has changed: %s", body)
+		}
+		estimated := true
+		b.SetDefault(Plan{Usage: Usage{Estimate: &estimated}})
+		for _, pad := range []int{0, 400} {
+			b.post(chatPath, chatBody+strings.Repeat(" ", pad), "")
+			entries := b.Journal().Entries()
+			if e := entries[len(entries)-1]; e.Usage.In != int64(len(chatBody)+pad+3)/4 {
+				t.Errorf("estimated %d for %d bytes", e.Usage.In, len(chatBody)+pad)
+			}
+		}
+	})
+}

@@ -71,7 +71,8 @@ type SSE struct {
 	// EventLines: auto (as the provider does), always, never, id, retry, all.
 	EventLines string `json:"event_lines,omitempty" yaml:"event_lines,omitempty"`
 	Done       *bool  `json:"done,omitempty" yaml:"done,omitempty"` // the closing [DONE], where the dialect has one; default true
-	// Split cuts the bytes into writes: event, 1byte, random, "n:7", or at:usage, at:crlf, at:escape, at:rune.
+	// Split cuts the bytes into writes: event, 1byte, random, "n:7", or at:usage, at:crlf, at:escape, at:rune. Each write is
+	// flushed before the next one, though nothing waits between them; the journal counts both.
 	Split string `json:"split,omitempty" yaml:"split,omitempty"`
 }
 

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	}
 	// Under the race detector each child would sleep for a second before it exits.
 	if _, set := os.LookupEnv("GORACE"); !set {
-		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") //nolint:usetesting // there is no test yet
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	os.Exit(m.Run()) //nolint:forbidigo // the program of this test
 }
