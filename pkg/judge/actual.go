@@ -14,6 +14,9 @@ func actual(r *Request, h *Hold, l *Limit, t *Target) Span {
 	if !t.KnownOutcomes {
 		a = unknownActual(r, h, l)
 	}
+	if l.Parseable > 0 && r.Document > l.Parseable {
+		a = a.join(h.Reserved) // another rule of the same request may have a larger cap
+	}
 	if t.Lease > 0 && r.lasted() > t.Lease {
 		a = a.join(h.Reserved) // expired: settled at cost, and the later one is a duplicate
 	}

@@ -194,6 +194,9 @@ type Request struct {
 	// Content is how many bytes of decoded text, reasoning and tool arguments the
 	// target may have seen: from what the client got to what the mock wrote.
 	Content Span `json:"content,omitzero"`
+	// Document is the size of a whole response body, decoded; zero for streams and
+	// where nobody knows. Beyond the cap of a rule its usage may not be read.
+	Document int64 `json:"document,omitempty"`
 
 	// Calls counts the upstream calls; ExemptCalls of them are second calls after a
 	// 400 that named stream_options.

@@ -29,12 +29,16 @@ func (c *court) judgeEntry(e *LedgerEntry) {
 	}
 	// Under a reload the account goes on, under several limits of ours.
 	var reserved, actual, open Span
-	known, settles := false, true
+	var like *Limit
+	settles := true
 	for _, a := range c.accounts {
 		if a.limit.Rule != e.Limit && a.limit.ID != e.Limit || a.key != e.Key {
 			continue
 		}
-		known, settles = true, settles && a.limit.Settles
+		if like != nil && (like.Dimension != a.limit.Dimension || like.Window != a.limit.Window || like.Per != a.limit.Per && like.Window == WindowCalendar) {
+			return // the rule became another kind of limit, whose account began anew: which of the two this is, nobody says
+		}
+		like, settles = a.limit, settles && a.limit.Settles
 		for i := range a.charges {
 			ch := &a.charges[i]
 			if ch.asks || ch.prior || ch.decided.Lo > e.At {
@@ -56,7 +60,7 @@ func (c *court) judgeEntry(e *LedgerEntry) {
 				certain(ch.settled.Hi >= e.At, ch.taken.Hi)))
 		}
 	}
-	if !known || !settles {
+	if like == nil || !settles {
 		return
 	}
 	c.compare(Conservation, e, "reserved", e.Reserved, reserved)

@@ -61,6 +61,9 @@ type Limit struct {
 	// OnDisconnect and KeepOn5xx are the rule's settle options.
 	OnDisconnect Disconnect `json:"on_disconnect,omitempty"`
 	KeepOn5xx    bool       `json:"keep_on_5xx,omitempty"`
+	// Parseable is how large a whole response may be whose usage is read; zero: not
+	// known to be bounded.
+	Parseable int64 `json:"parseable,omitempty"`
 	// From is the instant of the reload that brought it; zero: the start.
 	From int64 `json:"from,omitempty"`
 }

@@ -127,6 +127,7 @@ type configDoc struct {
 	Weights              *prices `yaml:"weights"`
 	TokenSource          struct {
 		Estimator string `yaml:"estimator"`
+		Parseable int64  `yaml:"max_parseable_body_bytes"`
 	} `yaml:"token_source"`
 	Settle struct {
 		OnDisconnect string `yaml:"on_disconnect"`
@@ -307,6 +308,10 @@ func (d *ruleDoc) tokenLimits() []Limit {
 		ID: d.Name, Dimension: Tokens, Window: WindowBucket, Per: int64(time.Minute),
 		Amount: Exactly(c.TokensPerMinute), Burst: Exactly(c.burst()), Settles: true, Weights: c.Weights.weights(),
 		OnDisconnect: Disconnect(c.Settle.OnDisconnect), KeepOn5xx: c.Settle.On5xx == "keep",
+		Parseable: c.TokenSource.Parseable,
+	}
+	if minute.Parseable == 0 {
+		minute.Parseable = 1 << 20
 	}
 	if c.Refund == string(RefundRetroactive) {
 		minute.Refund = RefundRetroactive

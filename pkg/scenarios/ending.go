@@ -19,6 +19,9 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	r.Usage = trueUsage(e)
 	wrote := client.ContentWithin(e.Sent.Body, contentType(s, e), e.Plan.HTTP.Encoding)
 	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote))
+	if !strings.HasPrefix(contentType(s, e), "text/event-stream") {
+		r.Document = int64(len(s.x.Body))
+	}
 	if r.Usage == nil {
 		r.Early = toldEarly(e)
 	}
@@ -29,7 +32,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeLeft
 		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) || r.Usage == nil && whole {
+		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
