@@ -60,7 +60,6 @@ func alarms(r *scenarios.ScenarioResult) []string {
 // Whatever the policy, the load and the trouble: the good limiter is not found
 // guilty. LLMLIMIT_HISTORY=17 runs the one of that seed, and shows its suite.
 func TestNoFalseAlarm(t *testing.T) {
-	t.Parallel()
 	const shards = 8 // each a subtest, so that all cores are busy
 	n, one := histories(t, 60), os.Getenv("LLMLIMIT_HISTORY")
 	var sent, admitted, rejected, right atomic.Int64

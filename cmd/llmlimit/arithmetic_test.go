@@ -102,7 +102,6 @@ func widened(h *judge.History, by time.Duration) *judge.History {
 // The judge alone finds 95 of 100 faults of arithmetic and atomicity, also when it
 // sees no instant exactly; and nothing in the good limiter.
 func TestJudgeFindsArithmetic(t *testing.T) {
-	t.Parallel()
 	errors := []time.Duration{0, 500 * time.Microsecond, 5 * time.Millisecond}
 	const kinds = 3
 	caught := func(t *testing.T, fault string) (at [3]judge.Kind) {

@@ -140,7 +140,7 @@ func (s *sketch) tokenRule(name string) object {
 
 func (s *sketch) requestRule(name string) object {
 	rate := float64(s.rate) * (0.4 + s.Float64()) / float64(s.tenants)
-	config := object{"tokens_per_second": json.Number(fmt.Sprintf("%.3f", rate)), "burst": int(rate) + 1 + s.IntN(10)}
+	config := object{"tokens_per_second": json.Number(fmt.Sprintf("%.3f", rate)), "burst": int(rate) + 2 + s.IntN(10)}
 	if s.of(0.3) {
 		config["cost_source"] = "header:x-cost"
 		config["default_cost"] = 2

@@ -32,7 +32,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeLeft
 		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
+		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
@@ -45,7 +45,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeUnknown // a beginning that nothing completes: some take it for the usage, some do not
 	case r.Usage != nil:
 		r.Outcome = judge.OutcomeUsage
-	case !whole && e.Sent.Status == 0:
+	case !whole && (e.Sent.Status == 0 || e.End == "client_gone" && misshapen(e)):
 		r.Outcome = judge.OutcomeUnknown // hung or cut before its headers: who knows what it cost
 	case !whole && e.End == "client_gone" && s.x.Outcome == client.Complete && e.Sent.Status == http.StatusOK:
 		r.Outcome = judge.OutcomeCutByTarget
