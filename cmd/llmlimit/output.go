@@ -67,8 +67,7 @@ func (f *runFlags) verdict(run *scenarios.Run) error {
 	if slices.Contains(f.failOn, "fail") && counts.Fail > 0 {
 		codes = append(codes, exitFail)
 	}
-	// What --timeout cut off is in error, and says nothing about the environment.
-	if slices.Contains(f.failOn, "error") && counts.Error > 0 && run.Stopped != scenarios.StoppedTimeout {
+	if slices.Contains(f.failOn, "error") && counts.Error > 0 {
 		codes = append(codes, exitEnvironment)
 	}
 	if slices.Contains(f.failOn, "warn") && counts.Warnings > 0 {
@@ -77,7 +76,7 @@ func (f *runFlags) verdict(run *scenarios.Run) error {
 	if slices.Contains(f.failOn, "skip") && counts.Skip > 0 {
 		codes = append(codes, exitFail)
 	}
-	if counts.Pass+counts.Fail+counts.Error == 0 {
+	if counts.Pass+counts.Fail+counts.Error == 0 && run.Stopped == "" {
 		codes = append(codes, exitUsage)
 	}
 	if run.Stopped == scenarios.StoppedTimeout || run.Stopped == scenarios.StoppedSpend {

@@ -21,7 +21,8 @@ type execution struct {
 	plan   *Plan
 	o      Options
 	stop   context.CancelCauseFunc
-	mu     sync.Mutex // guards what follows, and makes calls of Observe follow each other
+	over   func() error // why the run ends before its time; nil while it may go on
+	mu     sync.Mutex   // guards what follows, and makes calls of Observe follow each other
 	units  []*unit
 	failed bool
 }
@@ -52,7 +53,7 @@ func (e *execution) run(ctx context.Context) (*Run, error) {
 	began := time.Now()
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	e.stop = stop
+	e.stop, e.over = stop, ctx.Err
 	var virtual, direct, serial []*unit
 	for _, u := range e.units {
 		switch {
@@ -201,6 +202,9 @@ func (e *execution) finish(u *unit, r *ScenarioResult) {
 	if !u.began.IsZero() {
 		r.Real = time.Since(u.began)
 	}
+	if err := e.over(); err != nil && cutOff(r) {
+		r.Outcome, r.Reason = Skip, fmt.Sprintf("the run ended before it: %v", err)
+	}
 	u.result = r
 	if e.o.FailFast && (r.Outcome == Fail || r.Outcome == Error) && !e.failed {
 		e.failed = true
@@ -209,6 +213,25 @@ func (e *execution) finish(u *unit, r *ScenarioResult) {
 	event := e.event(u, CellFinished)
 	event.Result = r
 	e.tell(event)
+}
+
+// cutOff tells whether a result may be no more than the end of the run: nothing was
+// found that the target did wrong.
+func cutOff(r *ScenarioResult) bool {
+	switch r.Outcome {
+	case Error:
+		return true
+	case Fail:
+		wrong := false
+		r.EachStep(func(step *StepResult) {
+			for _, c := range step.Checks {
+				wrong = wrong || c.Outcome == Fail && c.Kind != KindStep
+			}
+		})
+		return !wrong
+	case Pass, Skip:
+	}
+	return false
 }
 
 // tell requires that e.mu is held.

@@ -515,7 +515,7 @@ func TestFailFastAndCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r, err := scenarios.Execute(ctx, plan(t, text, suite.Options{}), scenarios.Options{Target: gateway{}, Child: []string{os.Args[0], "bubble"}})
-	if err != nil || r.Stopped != scenarios.StoppedInterrupted || r.Counts.Error != 2 {
+	if err != nil || r.Stopped != scenarios.StoppedInterrupted || r.Counts.Skip != 2 {
 		t.Errorf("interrupted: %v, stopped %q, counts %+v", err, r.Stopped, r.Counts)
 	}
 }
