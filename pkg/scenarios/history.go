@@ -200,6 +200,11 @@ func (w *world) judge(ctx context.Context) {
 	}
 	w.result.History = w.history(entries)
 	w.fillRequests(w.result.History)
+	if w.byURL() {
+		if suspicion := failOpen(w.result.History); suspicion != "" {
+			w.note(suspicion)
+		}
+	}
 	if w.cell.Scenario.Judge != nil || len(w.limits()) == 0 {
 		return
 	}
