@@ -30,7 +30,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	switch {
 	case left && s.x.Ended.Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
-		if s.x.Status == 0 && !mockBegan(e, s.x.Ended) {
+		if s.x.Status == 0 && !mockBegan(e, s.x.Ended.Add(-w.slack())) {
 			r.Outcome = judge.OutcomeLeftEarly
 		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
@@ -85,10 +85,14 @@ func byStatus(status int, whole bool) judge.Outcome {
 	return judge.OutcomeNoUsage
 }
 
-// mockBegan tells whether the mock had written anything when the client left.
-func mockBegan(e *mockllm.Entry, left time.Time) bool {
-	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && !e.Sent.First.After(left)
+// mockBegan tells whether the mock had written anything before an instant.
+func mockBegan(e *mockllm.Entry, at time.Time) bool {
+	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && e.Sent.First.Before(at)
 }
+
+// slack is how long what the mock wrote may be on its way to the target, for all
+// that can be known. In virtual time it is there at once.
+func (w *world) slack() time.Duration { return time.Duration(w.declared().SettleDelay) }
 
 func endOf(e *mockllm.Entry) time.Time {
 	if e.EndAt.IsZero() {
