@@ -27,18 +27,17 @@ func (c *court) judgeEntry(e *LedgerEntry) {
 	if e.Window != 0 {
 		return // ours is summed over all windows
 	}
+	if c.becameAnother(e.Limit) {
+		return
+	}
 	// Under a reload the account goes on, under several limits of ours.
 	var reserved, actual, open Span
-	var like *Limit
-	settles := true
+	known, settles := false, true
 	for _, a := range c.accounts {
 		if a.limit.Rule != e.Limit && a.limit.ID != e.Limit || a.key != e.Key {
 			continue
 		}
-		if like != nil && (like.Dimension != a.limit.Dimension || like.Window != a.limit.Window || like.Per != a.limit.Per && like.Window == WindowCalendar) {
-			return // the rule became another kind of limit, whose account began anew: which of the two this is, nobody says
-		}
-		like, settles = a.limit, settles && a.limit.Settles
+		known, settles = true, settles && a.limit.Settles
 		for i := range a.charges {
 			ch := &a.charges[i]
 			if ch.asks || ch.prior || ch.decided.Lo > e.At {
@@ -60,7 +59,7 @@ func (c *court) judgeEntry(e *LedgerEntry) {
 				certain(ch.settled.Hi >= e.At, ch.taken.Hi)))
 		}
 	}
-	if like == nil || !settles {
+	if !known || !settles {
 		return
 	}
 	c.compare(Conservation, e, "reserved", e.Reserved, reserved)
@@ -70,6 +69,25 @@ func (c *court) judgeEntry(e *LedgerEntry) {
 		kind = Residue
 	}
 	c.compare(kind, e, "outstanding", e.Outstanding, open)
+}
+
+// becameAnother reports whether a reload made another kind of limit of a rule. Its
+// accounts began anew, and which of them an entry speaks of, nobody says.
+func (c *court) becameAnother(rule string) bool {
+	var first *Limit
+	for i := range c.history.Header.Limits {
+		l := &c.history.Header.Limits[i]
+		if l.Rule != rule && l.ID != rule {
+			continue
+		}
+		if first == nil {
+			first = l
+		}
+		if l.Dimension != first.Dimension || l.Window != first.Window || l.Window == WindowCalendar && l.Per != first.Per {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *court) compare(k Kind, e *LedgerEntry, what string, theirs int64, ours Span) {
