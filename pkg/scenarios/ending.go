@@ -61,6 +61,11 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 // misshapen tells whether the mock was told to write an answer that is wrong, so
 // that a usage in it need not be readable.
 func misshapen(e *mockllm.Entry) bool {
+	for name := range e.Plan.HTTP.Headers {
+		if strings.EqualFold(name, "Content-Encoding") { // it names one that is not there
+			return true
+		}
+	}
 	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
 }
 
