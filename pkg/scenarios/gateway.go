@@ -119,7 +119,7 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 	if w.cell.Target.Control == "auto" || w.cell.Target.Control == "" {
 		if len(a.channels) == 0 {
 			return fmt.Errorf("the gateway at %s reaches the mock, but no control channel survives on the way (header, prompt, model): "+
-				"something rewrites the prompt; `llmlimit doctor %[1]s` shows what arrives", w.cell.Target.URL)
+				"something rewrites the prompt; `llmlimit doctor %[1]s` shows what arrives, and control: model names each request by its model", w.cell.Target.URL)
 		}
 	}
 	if note := w.announced(look.x); note != "" {

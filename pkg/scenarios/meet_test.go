@@ -248,6 +248,30 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
+// A gateway that rewrites prompts and headers can still be told requests apart by the
+// model.
+func TestControlByModel(t *testing.T) {
+	mock := freeAddr(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.Header {
+			if strings.Contains(name, "Llmlimit") {
+				r.Header.Del(name)
+			}
+		}
+		forward(mock).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	text := strings.Replace(outside(mock, server.URL, "  control: model"), "steps: [ { send: {}, expect: { status: 200 } } ]",
+		"steps: [ { send: { plan: { usage: 10/77 } }, expect: { status: 200, upstream: 1 }, check: [ res.mock.usage.total == 87 ] } ]", 1)
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), scenarios.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Counts.Pass != 2 || strings.Contains(r.Suites[0].Scenarios[0].Requests[0].Curl, "[[llmlimit") {
+		t.Error(dump(r))
+	}
+}
+
 // A mock in another process is told plans and read as one's own, on our clock.
 func TestMockElsewhere(t *testing.T) {
 	mock := mockllm.Start(t)
