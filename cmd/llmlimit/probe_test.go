@@ -67,7 +67,7 @@ func TestProbeOfTenPolicies(t *testing.T) {
 				if r.PerChar == nil || !r.PerChar.Contains(0.25) || r.PerMessage == nil || !r.PerMessage.Contains(4) || !r.PerWide.Contains(0.25) {
 					t.Errorf("estimator %+v %+v %+v", r.PerChar, r.PerWide, r.PerMessage)
 				}
-				if r.NoKey != http.StatusUnauthorized || !r.RetryAfter || len(r.Headers) == 0 {
+				if r.NoKey != http.StatusUnauthorized || !r.Identities || !r.RetryAfter || len(r.Headers) == 0 {
 					t.Errorf("%+v", r)
 				}
 				if c.check != nil {

@@ -162,7 +162,7 @@ func (r *Result) writeFeatures(w io.Writer) {
 		name string
 		on   bool
 	}{
-		{"identities", r.NoKey != 0},
+		{"identities", r.Identities},
 		{"reserve", r.Reserves},
 		{"prompt-estimate", r.PerChar != nil && r.PerChar.Lo > 0},
 		{"retry-after", r.RetryAfter},

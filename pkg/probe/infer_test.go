@@ -177,6 +177,17 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// A header that the limiter does not look at is no identity.
+func TestOneAccountForAll(t *testing.T) {
+	behind(t, &gateway{limit: 20000, per: 10 * time.Second, byClock: true}, func(ctx context.Context, w *Wire) {
+		w.Identity = func(h http.Header, n int) { h.Set("X-Other", fmt.Sprint(n)) }
+		r, err := Infer(ctx, w, Settings{Identities: true})
+		if err == nil && r.Identities || r != nil && r.Identities {
+			t.Errorf("%+v %v", r, err)
+		}
+	})
+}
+
 // What a limiter does that charges afterwards: any declaration passes, and the limit
 // shows in what may be used.
 func TestSettleAfter(t *testing.T) {

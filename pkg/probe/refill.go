@@ -70,6 +70,15 @@ func (p *prober) refill(ctx context.Context) error {
 	if !drained.Admitted {
 		return fmt.Errorf("a request of %d tokens passed before and does not pass now: somebody else uses these accounts", p.edge)
 	}
+	if p.s.Identities { // while this client has nothing left, another has everything
+		other, err := p.ask(ctx, Question{Client: p.fresh(), Output: p.edge})
+		if err != nil {
+			return err
+		}
+		if p.r.Identities = other.Admitted; !other.Admitted {
+			p.note("what one client spends is missing to another: the identity is not what the limit is keyed by")
+		}
+	}
 	w := &watch{p: p, client: client, zero: drained.Sent, spent: float64(p.edge)}
 	if len(p.r.Refunds) > 0 && !p.r.Refunds[0].Back {
 		w.kept = p.r.Burst.Mid() - float64(p.edge)
