@@ -36,6 +36,7 @@ type ledgerAccount struct {
 
 type ledgerWindow struct {
 	Start       time.Time `json:"start"`
+	End         time.Time `json:"end"`
 	Reserved    int64     `json:"reserved"`
 	Actual      int64     `json:"actual"`
 	Refunded    int64     `json:"refunded"`
@@ -207,7 +208,7 @@ func ledgerEntries(accounts []ledgerAccount, h *judge.History) []judge.LedgerEnt
 }
 
 // whole is the account summed over its windows, and whether that is all there ever
-// was: a target may forget a window that has long passed.
+// was: a target may forget the windows before the last one.
 func (a *ledgerAccount) whole(h *judge.History) (sum ledgerAccount, all bool) {
 	sum = *a
 	if len(a.Windows) == 0 {
@@ -222,7 +223,15 @@ func (a *ledgerAccount) whole(h *judge.History) (sum ledgerAccount, all bool) {
 		sum.WrittenOff += window.WrittenOff
 		sum.Outstanding += window.Outstanding
 	}
-	return sum, time.Duration(h.Header.End-h.Header.Start) < 24*time.Hour
+	const idle = 24 * time.Hour // an account without traffic may be dropped by then
+	first := a.Windows[0]
+	length := max(first.End.Sub(first.Start), 1)
+	at := func(instant int64) int64 { // which window it lies in, counted from first
+		offset := time.Duration(instant - first.Start.UnixNano())
+		return int64((offset - (offset%length+length)%length) / length)
+	}
+	span := time.Duration(h.Header.End - h.Header.Start)
+	return sum, span < idle && at(h.Header.End)-at(h.Header.Start) <= 1
 }
 
 // limitID finds the limit that an account belongs to, whatever the reload: policy/rule, with /day for
