@@ -67,6 +67,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 
 .PHONY: soak
 soak: build ## what is too long for every change
+	@scripts/need jq:jq
 	scripts/soak $(BIN)
 
 .PHONY: bench
