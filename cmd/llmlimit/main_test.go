@@ -19,6 +19,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == bubbleCommand {
 		runBubble()
 	}
+	// Under -race every process sleeps for a second before it exits, and these tests
+	// start hundreds.
+	if _, set := os.LookupEnv("GORACE"); !set {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	testscript.Main(m, map[string]func(){"llmlimit": main})
 }
 
@@ -28,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			suites, err := filepath.Abs("../../scenarios")
 			env.Setenv("SUITES", suites)
 			return err
