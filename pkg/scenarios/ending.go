@@ -28,11 +28,14 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
 	switch {
-	case left && s.x.Ended.Before(endOf(e)) || left && !whole:
+	case left && s.x.Ended.Add(-w.slack()).Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
-		if s.x.Status == 0 && !mockBegan(e, s.x.Ended.Add(-w.slack())) {
+		answered := e.Sent.Status
+		early := s.x.Status == 0 && !mockBegan(e, s.x.Ended.Add(-w.slack()))
+		certain := !mockBegan(e, s.x.Ended) || answered == http.StatusOK
+		if early && certain {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered := e.Sent.Status; answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
+		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
