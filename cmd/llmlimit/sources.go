@@ -112,18 +112,22 @@ func noSuchSuite(arg string) error {
 	builtIn, _ := embeddedSources()
 	var names []string
 	for _, s := range builtIn {
-		names = append(names, path.Base(s.Name))
+		names = append(names, stem(s.Name))
 	}
-	asked := filepath.Base(arg)
+	asked := stem(filepath.ToSlash(arg))
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(arg), "*.y*ml"))
 	if near := nearest(arg, files); near != "" && !slices.Contains(names, asked) {
 		return e.withHint("did you mean %s?", near)
 	}
 	if near := nearest(asked, names); near != "" {
-		return e.withHint("the built-in %s runs by `llmlimit run` without a file; --id selects from it", near)
+		return e.withHint("the built-in %s.yaml runs by `llmlimit run` without a file; --id selects from it", near)
 	}
 	return e.withHint("`llmlimit init` writes one to start from")
 }
+
+// stem is a file's name without folder and ending, which would make all suites look
+// alike.
+func stem(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
 
 // embeddedSources are the suites in the binary, named as in the repository.
 func embeddedSources() ([]scenarios.Source, error) {
