@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // app is what a command may use of the world. Nothing below cmd reads it.
@@ -117,6 +118,7 @@ the number of tokens by which it is wrong.`,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().String("config", "", "read settings from this file instead of ./llmlimit.yaml")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settings(cmd) }
 	root.AddCommand(a.runCommand(), a.doctorCommand(), a.probeCommand(), a.serveCommand(), a.mockCommand(), a.selftestCommand(), a.judgeCommand(), a.reportCommand(), a.compareCommand(),
@@ -132,4 +134,18 @@ func environment(environ []string) map[string]string {
 		}
 	}
 	return env
+}
+
+// flagError says which flag was probably meant, and where the flags of this command
+// are listed.
+func flagError(cmd *cobra.Command, err error) error {
+	e := failWith(exitUsage, "%w", err)
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return e.withHint("did you mean --%s? `%s --help` lists the flags", near, cmd.CommandPath())
+		}
+	}
+	return e.withHint("`%s --help` lists the flags", cmd.CommandPath())
 }
