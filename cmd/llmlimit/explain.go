@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/faulty"
 	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
@@ -94,7 +95,7 @@ func (a *app) explain(id string) error {
 		return nil
 	}
 	e := failWith(exitUsage, "nothing is called %q", id)
-	if near := nearest(id, explainable()); near != "" {
+	if near := nearest.Word(id, explainable()); near != "" {
 		return e.withHint("did you mean %q?", near)
 	}
 	return e.withHint("scenarios, findings, faults and exit codes can be explained; `llmlimit list` shows scenarios")

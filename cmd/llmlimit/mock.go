@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 )
 
@@ -163,7 +164,7 @@ func planNames(asked string, plans map[string]mockllm.Plan) string {
 	for name := range plans {
 		names = append(names, name)
 	}
-	if near := nearest(asked, names); near != "" {
+	if near := nearest.Word(asked, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return fmt.Sprintf("the file names %d plans", len(names))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // app is what a command may use of the world. Nothing below cmd reads it.
@@ -143,7 +145,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := nearest.Word(unknown.GetSpecifiedName(), names); near != "" {
 			return e.withHint("did you mean --%s? `%s --help` lists the flags", near, cmd.CommandPath())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/faulty"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
@@ -140,7 +141,7 @@ func nearestFault(name string) string {
 	for _, f := range faulty.Table {
 		names = append(names, f.Name)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := nearest.Word(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "`llmlimit serve --fault list` shows them all"

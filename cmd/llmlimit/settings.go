@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // configFile is read from the working directory where it exists.
@@ -110,7 +112,7 @@ func checkConfig(root *cobra.Command, path string, file *viper.Viper) error {
 	for _, key := range file.AllKeys() {
 		if !known[key] {
 			e := failWith(exitInvalid, "config file %s: unknown setting %q", path, key)
-			if near := nearest(key, words); near != "" {
+			if near := nearest.Word(key, words); near != "" {
 				return e.withHint("did you mean %q?", near)
 			}
 			return e

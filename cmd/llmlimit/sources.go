@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	embedded "github.com/llmlimit/llmlimit/scenarios"
 )
@@ -116,10 +117,10 @@ func noSuchSuite(arg string) error {
 	}
 	asked := stem(filepath.ToSlash(arg))
 	files, _ := filepath.Glob(filepath.Join(filepath.Dir(arg), "*.y*ml"))
-	if near := nearest(arg, files); near != "" && !slices.Contains(names, asked) {
+	if near := nearest.Word(arg, files); near != "" && !slices.Contains(names, asked) {
 		return e.withHint("did you mean %s?", near)
 	}
-	if near := nearest(asked, names); near != "" {
+	if near := nearest.Word(asked, names); near != "" {
 		return e.withHint("the built-in %s.yaml runs by `llmlimit run` without a file; --id selects from it", near)
 	}
 	return e.withHint("`llmlimit init` writes one to start from")

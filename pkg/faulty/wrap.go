@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
 
@@ -168,35 +169,8 @@ func (t *Trigger) set(p Param, value string) error {
 
 // hint names the known word that the given one is most likely a slip of.
 func hint(word string, known []string) string {
-	best, least := "", 1+len(word)/2
-	for _, k := range known {
-		if d := distance(word, k); d < least {
-			best, least = k, d
-		}
+	if best := nearest.Word(word, known); best != "" {
+		return fmt.Sprintf("; the nearest is %q", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; the nearest is %q", best)
-}
-
-// distance is the number of letters to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

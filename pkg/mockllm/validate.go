@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // words are the fixed vocabularies of a plan's fields. "" always means: not set.
@@ -169,38 +171,8 @@ func (v *validator) fault(f Fault) {
 
 // didYouMean is a hint with the nearest known word, or "" if none is near.
 func didYouMean(found string, known []string) string {
-	best, distance := "", 1+max(1, len(found)/3)
-	for _, k := range known {
-		if d := edits(found, k); d < distance {
-			best, distance = k, d
-		}
+	if best := nearest.Word(found, known); best != "" {
+		return fmt.Sprintf(", did you mean %q?", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-// edits is the number of insertions, deletions, substitutions and swaps of neighbours from a to b.
-func edits(a, b string) int {
-	two, one := []int(nil), make([]int, len(b)+1)
-	for j := range one {
-		one[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(one[j]+1, row[j-1]+1, one[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], two[j-2]+1)
-			}
-		}
-		two, one = one, row
-	}
-	return one[len(b)]
+	return ""
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // source says where the value of a descriptor comes from.
@@ -75,11 +77,11 @@ const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 
 // nearestDescriptor is the known descriptor, or kind of one, that the text is most likely a slip of.
 func nearestDescriptor(text string) string {
-	if near := nearest(text, append(slices.Sorted(maps.Keys(words)), trustable...)); near != "" && near != text {
+	if near := nearest.Word(text, append(slices.Sorted(maps.Keys(words)), trustable...)); near != "" && near != text {
 		return near
 	}
 	kind, name, _ := strings.Cut(text, ":")
-	if near := nearest(kind, slices.Sorted(maps.Keys(sources))); near != "" && near != kind && name != "" {
+	if near := nearest.Word(kind, slices.Sorted(maps.Keys(sources))); near != "" && near != kind && name != "" {
 		return near + ":" + name
 	}
 	return ""

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 const (
@@ -301,8 +303,8 @@ func object[T any](r *reader, n ast.Node, table []field[T], into *T) bool {
 		i := slices.IndexFunc(table, func(f field[T]) bool { return f.name == name })
 		switch {
 		case i < 0:
-			r.problem(pair.Key, fmt.Sprintf("unknown field %q", name), nearest(name, names(table)))
-			if nearest(name, names(table)) == "" {
+			r.problem(pair.Key, fmt.Sprintf("unknown field %q", name), nearest.Word(name, names(table)))
+			if nearest.Word(name, names(table)) == "" {
 				last := &r.problems[len(r.problems)-1]
 				last.Message += ", expected one of " + strings.Join(names(table), ", ")
 			}

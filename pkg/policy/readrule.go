@@ -6,6 +6,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/limiter"
 )
 
@@ -261,7 +262,7 @@ func (r *reader) costSource(n ast.Node, words ...string) value[string] {
 	}
 	if d, err := parseDescriptor(v.V, nil); err != nil || d.source != fromHeader && d.source != fromQuery {
 		known := append([]string{}, words...)
-		r.problem(n, fmt.Sprintf("found %q, expected %s", clip(v.V), oneOf(append(known, "header:NAME", "query:NAME"))), nearest(v.V, words))
+		r.problem(n, fmt.Sprintf("found %q, expected %s", clip(v.V), oneOf(append(known, "header:NAME", "query:NAME"))), nearest.Word(v.V, words))
 		return value[string]{}
 	}
 	return v

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/limiter"
 )
 
@@ -37,7 +38,7 @@ func (r *reader) text(n ast.Node) value[string] {
 func (r *reader) word(n ast.Node, known ...string) value[string] {
 	v := r.text(n)
 	if v.given() && !slices.Contains(known, v.V) {
-		r.problem(n, fmt.Sprintf("found %q, expected %s", clip(v.V), oneOf(known)), nearest(v.V, known))
+		r.problem(n, fmt.Sprintf("found %q, expected %s", clip(v.V), oneOf(known)), nearest.Word(v.V, known))
 		return value[string]{}
 	}
 	return v

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // builder makes the steps of one cell: it resolves names, merges defaults and
@@ -289,7 +291,7 @@ func (b *builder) plan(layers []*node, d *decoder) *Plan {
 				known := sortedKeys(b.plans.named)
 				d.report(Problem{
 					Pos: n.pos, Width: utf8.RuneCountInString(over.Name), Message: fmt.Sprintf("no plan is called %q", over.Name),
-					Expected: orList(known), Nearest: nearest(over.Name, known), Anchor: "the-mocks-answer",
+					Expected: orList(known), Nearest: nearest.Word(over.Name, known), Anchor: "the-mocks-answer",
 				})
 				continue
 			}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // decoder fills the structs of the language from nodes. The structs are its
@@ -122,7 +124,7 @@ func (d *decoder) structure(n *node, v reflect.Value) {
 		if !ok {
 			d.report(Problem{
 				Pos: f.pos, Width: utf8.RuneCountInString(f.key), Message: fmt.Sprintf("unknown key %q in %s", f.key, nounOf(t)),
-				Expected: orList(keysOf(t)), Nearest: nearest(f.key, keysOf(t)), Anchor: d.section,
+				Expected: orList(keysOf(t)), Nearest: nearest.Word(f.key, keysOf(t)), Anchor: d.section,
 			})
 			continue
 		}
@@ -195,7 +197,7 @@ func (d *decoder) text(n *node, v reflect.Value, rules string) {
 	if strings.Contains(n.text, "${") {
 		d.open = true
 	} else if words := ruleValues(rules, "enum"); len(words) > 0 && !contains(words, n.text) {
-		d.fail(n, v.Type(), fmt.Sprintf("found %q", n.text), orList(words), nearest(n.text, words))
+		d.fail(n, v.Type(), fmt.Sprintf("found %q", n.text), orList(words), nearest.Word(n.text, words))
 		return
 	}
 	v.SetString(n.text)

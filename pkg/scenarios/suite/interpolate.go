@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // interpolation finds ${dotted.name}. What stands inside is a name and nothing
@@ -77,14 +79,14 @@ func (s *scope) lookup(name string) (value any, open bool, err *nameError) {
 	case "save":
 		first, _, _ := strings.Cut(rest, ".")
 		if !slices.Contains(s.saves, first) {
-			return nil, false, &nameError{message: fmt.Sprintf("no step saves %q", first), nearest: nearest(first, s.saves)}
+			return nil, false, &nameError{message: fmt.Sprintf("no step saves %q", first), nearest: nearest.Word(first, s.saves)}
 		}
 		if s.save == nil {
 			return nil, true, nil
 		}
 		return find("save", s.save, rest)
 	}
-	return nil, false, &nameError{message: fmt.Sprintf("unknown name %q", name), nearest: nearest(root, roots)}
+	return nil, false, &nameError{message: fmt.Sprintf("unknown name %q", name), nearest: nearest.Word(root, roots)}
 }
 
 func (s *scope) lookupEnv(name string) (any, bool, *nameError) {
@@ -144,7 +146,7 @@ func find(root string, values map[string]any, path string) (any, bool, *nameErro
 		}
 		next, ok := inside[key]
 		if !ok {
-			return nil, false, &nameError{message: fmt.Sprintf("%s has no %q", where, key), nearest: nearest(key, sortedKeys(inside))}
+			return nil, false, &nameError{message: fmt.Sprintf("%s has no %q", where, key), nearest: nearest.Word(key, sortedKeys(inside))}
 		}
 		at, where = next, where+"."+key
 	}

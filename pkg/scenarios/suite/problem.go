@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // DocsPage is where the language is explained; problems link into it.
@@ -139,45 +138,4 @@ func (ps Problems) sorted() Problems {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.CompactFunc(out, func(a, b Problem) bool { return a.Pos == b.Pos && a.Message == b.Message })
-}
-
-// nearest is the known word with the smallest edit distance to word, or empty
-// if none is near.
-func nearest(word string, known []string) string {
-	best, distance := "", max(2, utf8.RuneCountInString(word)/3)+1
-	lower := strings.ToLower(word)
-	for _, candidate := range known {
-		d := editDistance(lower, strings.ToLower(candidate))
-		if d < distance && d < utf8.RuneCountInString(candidate) {
-			best, distance = candidate, d
-		}
-	}
-	return best
-}
-
-// editDistance counts insertions, deletions, substitutions and swaps of
-// neighbours.
-func editDistance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	var before []int
-	previous := make([]int, len(y)+1)
-	for j := range previous {
-		previous[j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		current := make([]int, len(y)+1)
-		current[0] = i
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				current[j] = min(current[j], before[j-2]+1)
-			}
-		}
-		before, previous = previous, current
-	}
-	return previous[len(y)]
 }

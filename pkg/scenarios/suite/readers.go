@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 )
 
@@ -254,7 +255,7 @@ func readUsageExpect(d *decoder, n *node, v reflect.Value) {
 			v.Set(reflect.ValueOf(out))
 			return
 		}
-		d.fail(n, reflect.TypeFor[Expect](), "found "+describe(n), "absent, exists, 10/40 or a mapping with in, out and total", nearest(n.text, []string{"absent", "exists"}))
+		d.fail(n, reflect.TypeFor[Expect](), "found "+describe(n), "absent, exists, 10/40 or a mapping with in, out and total", nearest.Word(n.text, []string{"absent", "exists"}))
 		return
 	}
 	var fields struct {
@@ -300,7 +301,7 @@ func readArrivals(d *decoder, n *node, v reflect.Value) {
 	if n.kind != scalarNode || parts == nil || !contains(kinds, parts[1]) {
 		near := ""
 		if parts != nil {
-			near = nearest(parts[1], kinds)
+			near = nearest.Word(parts[1], kinds)
 		}
 		d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), expected, near)
 		return
@@ -329,7 +330,7 @@ func readEstimator(d *decoder, n *node, v reflect.Value) {
 	if n.kind == scalarNode {
 		words := []string{EstimatorKnown, EstimatorUnknown}
 		if !contains(words, n.text) {
-			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "known, unknown or a mapping with per-char and per-message", nearest(n.text, words))
+			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "known, unknown or a mapping with per-char and per-message", nearest.Word(n.text, words))
 			return
 		}
 		out.Kind = n.text
@@ -348,7 +349,7 @@ func readEstimator(d *decoder, n *node, v reflect.Value) {
 func readDisconnect(d *decoder, n *node, v reflect.Value) {
 	if n.kind == scalarNode {
 		if n.text != "cancel" {
-			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "cancel or { drain: 10s }", nearest(n.text, []string{"cancel"}))
+			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "cancel or { drain: 10s }", nearest.Word(n.text, []string{"cancel"}))
 			return
 		}
 		v.Set(reflect.ValueOf(Disconnect{Cancel: true}))
@@ -382,7 +383,7 @@ func readInvariant(d *decoder, n *node, v reflect.Value) {
 		out.Name, argument = n.fields[0].key, n.fields[0].value
 	}
 	if !contains(InvariantNames, out.Name) {
-		d.fail(n, reflect.TypeFor[Load](), fmt.Sprintf("unknown invariant %q", out.Name), orList(InvariantNames), nearest(out.Name, InvariantNames))
+		d.fail(n, reflect.TypeFor[Load](), fmt.Sprintf("unknown invariant %q", out.Name), orList(InvariantNames), nearest.Word(out.Name, InvariantNames))
 		return
 	}
 	switch {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/types"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // cellTypes are the types of all names that expressions of one cell may use.
@@ -134,7 +136,7 @@ var (
 // language, with the nearest known name.
 func (t *cellTypes) inOurWords(message, source string, at int) (words, near string) {
 	if parts := unknownName.FindStringSubmatch(message); parts != nil {
-		return fmt.Sprintf("unknown name %q in an expression", parts[1]), nearest(parts[1], sortedKeys(t.environment()))
+		return fmt.Sprintf("unknown name %q in an expression", parts[1]), nearest.Word(parts[1], sortedKeys(t.environment()))
 	}
 	if unknownField.MatchString(message) {
 		name := message[strings.LastIndex(message, " ")+1:]
@@ -143,7 +145,7 @@ func (t *cellTypes) inOurWords(message, source string, at int) (words, near stri
 		if before := ownerBefore.FindStringSubmatch(before(source, at)); before != nil {
 			owner = before[1]
 		}
-		return fmt.Sprintf("%s has no %q", owner, name), nearest(name, known)
+		return fmt.Sprintf("%s has no %q", owner, name), nearest.Word(name, known)
 	}
 	if message == "unexpected token EOF" {
 		return "the expression ends too early", ""
