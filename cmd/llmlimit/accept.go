@@ -14,7 +14,7 @@ import (
 // the run to compare with.
 type earlier struct {
 	accepted []*acceptance
-	baseline *scenarios.Run
+	baseline *scenarios.RunResult
 }
 
 // acceptance is one accepted finding: failed checks of a scenario, with the reason
@@ -63,7 +63,7 @@ func readAccepted(name string) ([]*acceptance, error) {
 
 // accept makes a pass with a warning of each scenario whose failures are all
 // accepted, and tells which acceptances nothing needed: they can go.
-func (a *app) accept(accepted []*acceptance, run *scenarios.Run) {
+func (a *app) accept(accepted []*acceptance, run *scenarios.RunResult) {
 	if len(accepted) == 0 {
 		return
 	}

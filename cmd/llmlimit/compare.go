@@ -63,7 +63,7 @@ func (a *app) compare(base, now string, f compareFlags) error {
 }
 
 // regressions compares with the baseline, on stderr: stdout is for the results.
-func (a *app) regressions(baseline, run *scenarios.Run) error {
+func (a *app) regressions(baseline, run *scenarios.RunResult) error {
 	if baseline == nil {
 		return nil
 	}

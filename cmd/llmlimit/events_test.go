@@ -22,7 +22,7 @@ func TestEventsAreJudgedAlike(t *testing.T) {
 	}
 	for _, faults := range [][]string{nil, {"not-atomic:pause=5ms"}, {"over-admits-50"}} {
 		o := scenarios.Options{Target: bundled{}, Faults: faults, Child: []string{self, bubbleCommand}}
-		write := func() (*scenarios.Run, []byte) {
+		write := func() (*scenarios.RunResult, []byte) {
 			run, err := scenarios.Execute(t.Context(), planned(t, crowd), o)
 			if err != nil {
 				t.Fatal(err)

@@ -27,7 +27,7 @@ func (f *runFlags) checkOutput() error {
 }
 
 // show writes the results to stdout.
-func (a *app) show(run *scenarios.Run, f runFlags) error {
+func (a *app) show(run *scenarios.RunResult, f runFlags) error {
 	var err error
 	switch f.output {
 	case "quiet":
@@ -61,7 +61,7 @@ func (a *app) style(color string) report.Style {
 }
 
 // verdict turns a run into an exit code.
-func (f *runFlags) verdict(run *scenarios.Run) error {
+func (f *runFlags) verdict(run *scenarios.RunResult) error {
 	var codes []int
 	counts := run.Counts
 	if slices.Contains(f.failOn, "fail") && counts.Fail > 0 {
@@ -129,7 +129,7 @@ func openReports(specs []string) (reportFiles, error) {
 
 // write writes every report, also after one that failed. Each is renamed into
 // place: who reads it never sees half of it.
-func (r reportFiles) write(run *scenarios.Run) error {
+func (r reportFiles) write(run *scenarios.RunResult) error {
 	var errs []error
 	for _, f := range r {
 		if err := f.write(run); err != nil {
@@ -142,7 +142,7 @@ func (r reportFiles) write(run *scenarios.Run) error {
 	return nil
 }
 
-func (r reportFile) write(run *scenarios.Run) error {
+func (r reportFile) write(run *scenarios.RunResult) error {
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
 		file, err := os.OpenFile(r.path, os.O_WRONLY, 0) // a pipe or a terminal
 		if err != nil {

@@ -54,7 +54,7 @@ func (a *app) render(path string, to []string) error {
 }
 
 // readRun reads a run.json.
-func readRun(what, path string) (*scenarios.Run, error) {
+func readRun(what, path string) (*scenarios.RunResult, error) {
 	file, err := openFile(what, path)
 	if err != nil {
 		return nil, err

@@ -210,7 +210,7 @@ func (s *selftester) try(ctx context.Context, fault faulty.Fault) (trial, error)
 	return t, ctx.Err()
 }
 
-func (s *selftester) run(ctx context.Context, files []scenarios.Source, o suite.Options, faults []string, failFast bool) (*scenarios.Run, error) {
+func (s *selftester) run(ctx context.Context, files []scenarios.Source, o suite.Options, faults []string, failFast bool) (*scenarios.RunResult, error) {
 	o.Env = noEnvironment
 	plan, problems := scenarios.NewPlan(files, o)
 	if plan == nil {
@@ -234,7 +234,7 @@ func (s *selftester) run(ctx context.Context, files []scenarios.Source, o suite.
 
 // read notes what turned red, and returns it by file and scenario. A scenario in
 // error is no catch: it proves nothing about the limiter.
-func (t *trial) read(run *scenarios.Run) map[string]bool {
+func (t *trial) read(run *scenarios.RunResult) map[string]bool {
 	red := map[string]bool{}
 	for i := range run.Suites {
 		suite := &run.Suites[i]

@@ -14,7 +14,7 @@ import (
 // shrink makes loads that the judge found guilty smaller, one of each scenario, and
 // writes what is left of each as a suite into the working directory. It says what it
 // wrote on stderr, and what it could not make smaller.
-func (a *app) shrink(ctx context.Context, plan *scenarios.Plan, run *scenarios.Run, o scenarios.Options) error {
+func (a *app) shrink(ctx context.Context, plan *scenarios.Plan, run *scenarios.RunResult, o scenarios.Options) error {
 	for i := range run.Suites {
 		done := map[string]bool{}
 		for _, r := range run.Suites[i].Scenarios {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"testing"
 
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 )
@@ -42,4 +43,31 @@ func Example() {
 	// Output:
 	// client: unexpected EOF
 	// journal: fault:fin chunks 8 usage written false true usage 50
+}
+
+// t is that of the test that calls an example.
+var t *testing.T
+
+// A mock in one line. It ends with the test.
+func ExampleStart() {
+	mock := mockllm.Start(t)
+
+	res, err := http.Post(mock.URL+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"m","messages":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("found %s, expected 200", res.Status)
+	}
+	if n := len(mock.Journal().Entries()); n != 1 {
+		t.Errorf("the mock has noted %d requests, expected 1", n)
+	}
+}
+
+// An example of a test needs a test around it: without an Output comment `go test`
+// only compiles it.
+func TestExampleStart(tt *testing.T) {
+	t = tt
+	ExampleStart()
 }

@@ -66,7 +66,7 @@ func browser(t *testing.T) context.Context {
 }
 
 // show writes the page to a file and opens it in a tab of its own.
-func show(browser context.Context, t *testing.T, run *scenarios.Run, before ...chromedp.Action[chromedp.Void]) *tab {
+func show(browser context.Context, t *testing.T, run *scenarios.RunResult, before ...chromedp.Action[chromedp.Void]) *tab {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
 	if err := os.WriteFile(file, []byte(render(t, HTML, run)), 0o600); err != nil {

@@ -55,7 +55,7 @@ type LatencyChange struct {
 }
 
 // Compare sets a run beside its baseline. Cells are told apart by suite and id.
-func Compare(base, run *scenarios.Run, floors Floors) *Comparison {
+func Compare(base, run *scenarios.RunResult, floors Floors) *Comparison {
 	c := &Comparison{}
 	before := cellsOf(base)
 	after := cellsOf(run)
@@ -92,7 +92,7 @@ func (c *Comparison) Regressions() int {
 	return n
 }
 
-func cellNames(run *scenarios.Run) []string {
+func cellNames(run *scenarios.RunResult) []string {
 	var names []string
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
@@ -102,7 +102,7 @@ func cellNames(run *scenarios.Run) []string {
 	return names
 }
 
-func cellsOf(run *scenarios.Run) map[string]*scenarios.ScenarioResult {
+func cellsOf(run *scenarios.RunResult) map[string]*scenarios.ScenarioResult {
 	cells := map[string]*scenarios.ScenarioResult{}
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {

@@ -12,8 +12,8 @@ import (
 )
 
 // runOf is a run of one suite with these cells.
-func runOf(cells ...*scenarios.ScenarioResult) *scenarios.Run {
-	return &scenarios.Run{Suites: []scenarios.SuiteResult{{Name: "s", Scenarios: cells}}}
+func runOf(cells ...*scenarios.ScenarioResult) *scenarios.RunResult {
+	return &scenarios.RunResult{Suites: []scenarios.SuiteResult{{Name: "s", Scenarios: cells}}}
 }
 
 func cellOf(id string, o scenarios.Outcome, warnings ...string) *scenarios.ScenarioResult {

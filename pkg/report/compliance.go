@@ -111,7 +111,7 @@ type ComplianceMeasured struct {
 var ErrNoProfile = errors.New("a compliance report needs a suite with a profile: run --profile NAME")
 
 // WriteCompliance writes the compliance report of a run as YAML.
-func WriteCompliance(w io.Writer, run *scenarios.Run) error {
+func WriteCompliance(w io.Writer, run *scenarios.RunResult) error {
 	c, err := ComplianceOf(run)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func ReadCompliance(r io.Reader) (*Compliance, error) {
 }
 
 // ComplianceOf sums up the suites of a run that belong to a profile.
-func ComplianceOf(run *scenarios.Run) (*Compliance, error) {
+func ComplianceOf(run *scenarios.RunResult) (*Compliance, error) {
 	var of []*scenarios.SuiteResult
 	for i := range run.Suites {
 		if s := &run.Suites[i]; s.Profile != "" && len(s.Scenarios) > 0 {

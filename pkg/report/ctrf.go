@@ -54,7 +54,7 @@ type (
 // CTRF writes the Common Test Report Format, one test per check. Its statuses have
 // no word for an error of the harness: it is "failed", so that no reader takes it
 // for a success, and rawStatus keeps the difference.
-func CTRF(w io.Writer, run *scenarios.Run) error {
+func CTRF(w io.Writer, run *scenarios.RunResult) error {
 	out := ctrfReport{Format: "CTRF", Version: "0.0.0", RunID: run.ID, By: "llmlimit", Results: ctrfResults{
 		Tool:        ctrfTool{Name: "llmlimit", Version: run.Environment.Version},
 		Tests:       []ctrfTest{},

@@ -14,7 +14,7 @@ var ErrNoHistories = errors.New("a run.json holds no histories: write events whi
 
 // Events writes the history of every scenario cell as JSON lines, from which
 // `llmlimit judge` judges again. Histories exist only in the process that ran.
-func Events(w io.Writer, run *scenarios.Run) error {
+func Events(w io.Writer, run *scenarios.RunResult) error {
 	cells, written := 0, 0
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {

@@ -11,7 +11,7 @@ import (
 // GitHub writes workflow commands, which GitHub shows as annotations on the YAML
 // line of what failed:
 // https://docs.github.com/actions/reference/workflow-commands-for-github-actions
-func GitHub(w io.Writer, run *scenarios.Run) error {
+func GitHub(w io.Writer, run *scenarios.RunResult) error {
 	var b strings.Builder
 	for _, l := range leaves(run) {
 		var level string

@@ -20,10 +20,10 @@ var assets embed.FS
 // HTML writes one self-contained page. It loads nothing: its policy forbids it. What
 // the script draws is there for readers without JavaScript too, as far as a picture
 // drawn here can show it.
-func HTML(w io.Writer, run *scenarios.Run) error { return HTMLCompared(w, run, nil) }
+func HTML(w io.Writer, run *scenarios.RunResult) error { return HTMLCompared(w, run, nil) }
 
 // HTMLCompared is [HTML] with what changed since a baseline, if there is one.
-func HTMLCompared(w io.Writer, run *scenarios.Run, changes *Comparison) error {
+func HTMLCompared(w io.Writer, run *scenarios.RunResult, changes *Comparison) error {
 	page, err := template.ParseFS(assets, "assets/page.gohtml", "assets/cell.gohtml")
 	if err != nil {
 		return fmt.Errorf("reading the page's template: %w", err)

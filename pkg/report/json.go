@@ -9,7 +9,7 @@ import (
 )
 
 // JSON writes run.json.
-func JSON(w io.Writer, run *scenarios.Run) error {
+func JSON(w io.Writer, run *scenarios.RunResult) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
@@ -18,8 +18,8 @@ func JSON(w io.Writer, run *scenarios.Run) error {
 
 // Read reads a run.json back. A file of a newer schema is refused: what it says
 // could mean something else.
-func Read(r io.Reader) (*scenarios.Run, error) {
-	var run scenarios.Run
+func Read(r io.Reader) (*scenarios.RunResult, error) {
+	var run scenarios.RunResult
 	if err := json.NewDecoder(r).Decode(&run); err != nil {
 		return nil, fmt.Errorf("reading a run: %w", err)
 	}

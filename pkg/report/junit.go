@@ -61,7 +61,7 @@ type (
 
 // JUnit writes one test case per check and invariant. A failure is the target's, an
 // error is ours; a warning is a pass that says so.
-func JUnit(w io.Writer, run *scenarios.Run) error {
+func JUnit(w io.Writer, run *scenarios.RunResult) error {
 	root := junitSuites{Name: "llmlimit", Time: seconds(run.Elapsed.Seconds())}
 	for i := range run.Suites {
 		s := junitOf(run, &run.Suites[i])
@@ -83,7 +83,7 @@ func JUnit(w io.Writer, run *scenarios.Run) error {
 	return err
 }
 
-func junitOf(run *scenarios.Run, s *scenarios.SuiteResult) junitSuite {
+func junitOf(run *scenarios.RunResult, s *scenarios.SuiteResult) junitSuite {
 	out := junitSuite{
 		Name: s.Name, File: s.File, Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"),
 		Properties: []junitProperty{{"seed", fmt.Sprint(run.Seed)}, {"digest", s.Digest}, {"target", run.Environment.Target}},

@@ -23,7 +23,7 @@ type leaf struct {
 }
 
 // leaves flattens a run, in its order.
-func leaves(run *scenarios.Run) []leaf {
+func leaves(run *scenarios.RunResult) []leaf {
 	var all []leaf
 	for i := range run.Suites {
 		s := &run.Suites[i]

@@ -14,7 +14,7 @@ const maxSummary = 1<<20 - 64<<10
 
 // Markdown writes a summary for $GITHUB_STEP_SUMMARY: GitHub strips inline SVG from
 // it, so that bars are text. It stays under 1 MiB, whatever the run.
-func Markdown(w io.Writer, run *scenarios.Run) error {
+func Markdown(w io.Writer, run *scenarios.RunResult) error {
 	m := &markdown{}
 	m.head(run)
 	m.suites(run)
@@ -28,7 +28,7 @@ type markdown struct{ strings.Builder }
 
 func (m *markdown) printf(format string, args ...any) { fmt.Fprintf(m, format, args...) }
 
-func (m *markdown) head(run *scenarios.Run) {
+func (m *markdown) head(run *scenarios.RunResult) {
 	c := run.Counts
 	m.printf("## %s llmlimit: %s\n\n", mdMark(run.Outcome), verdictWord(run))
 	m.printf("%s\n\n", strings.Join(countWords(c), ", "))
@@ -42,7 +42,7 @@ func (m *markdown) head(run *scenarios.Run) {
 	m.printf("| decisions right | %s of %s |\n\n", thousands(int64(t.Right)), thousands(int64(t.Requests)))
 }
 
-func (m *markdown) suites(run *scenarios.Run) {
+func (m *markdown) suites(run *scenarios.RunResult) {
 	m.printf("| suite | | pass | fail | error | skip |\n|---|---|--:|--:|--:|--:|\n")
 	for i := range run.Suites {
 		s := &run.Suites[i]
@@ -56,7 +56,7 @@ func (m *markdown) suites(run *scenarios.Run) {
 
 // failures explains the first cell of each scenario that did not pass, as long as
 // there is room.
-func (m *markdown) failures(run *scenarios.Run) {
+func (m *markdown) failures(run *scenarios.RunResult) {
 	groups := failedGroups(run)
 	for i, g := range groups {
 		var one markdown

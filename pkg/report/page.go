@@ -99,7 +99,7 @@ const (
 	maxEvidence = 60 // failed cells with their messages on the wire
 )
 
-func newPage(run *scenarios.Run, changes *Comparison) *page {
+func newPage(run *scenarios.RunResult, changes *Comparison) *page {
 	p := &page{
 		Title: "llmlimit: " + verdictWord(run), Verdict: verdictWord(run), Outcome: string(run.Outcome),
 		Counts: countWords(run.Counts), Stopped: run.Stopped, Figures: figures(run), Changes: changes, Facts: runFacts(run),
@@ -121,7 +121,7 @@ func order(outcome string) int {
 }
 
 // open opens the first failed cell, or else the one with the largest ledger to show.
-func (p *page) open(run *scenarios.Run) {
+func (p *page) open(run *scenarios.RunResult) {
 	var best *pageCell
 	for _, c := range p.Cells {
 		if c.Picture != nil && order(c.Outcome) == 0 {
@@ -325,7 +325,7 @@ func loads(sc *scenarios.ScenarioResult) []pageLoad {
 }
 
 // figures are the verdict strip.
-func figures(run *scenarios.Run) []figure {
+func figures(run *scenarios.RunResult) []figure {
 	t := tally(run)
 	all := []figure{
 		{thousands(t.OverAdmitted), "tokens over-admitted", fmt.Sprintf("proven, on %d requests", t.OverAdmissions)},
@@ -357,7 +357,7 @@ func figures(run *scenarios.Run) []figure {
 	return all
 }
 
-func leakOf(run *scenarios.Run) int64 {
+func leakOf(run *scenarios.RunResult) int64 {
 	var sum int64
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
@@ -367,7 +367,7 @@ func leakOf(run *scenarios.Run) int64 {
 	return sum
 }
 
-func runFacts(run *scenarios.Run) []fact {
+func runFacts(run *scenarios.RunResult) []fact {
 	e := run.Environment
 	all := []fact{
 		{"run", run.ID},

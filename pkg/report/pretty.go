@@ -36,7 +36,7 @@ const (
 
 // Pretty writes the run for a person: one line per scenario, failures explained,
 // a budget drawn, a summary. A long run in which all went well fits on a screen.
-func Pretty(w io.Writer, run *scenarios.Run, style Style) error {
+func Pretty(w io.Writer, run *scenarios.RunResult, style Style) error {
 	p := &pretty{style: style}
 	lines := 0
 	for i := range run.Suites {
@@ -131,7 +131,7 @@ func (p *pretty) requirement(s string, room int) string {
 }
 
 // failures explains the first cells that did not pass, and names the rest.
-func (p *pretty) failures(run *scenarios.Run) {
+func (p *pretty) failures(run *scenarios.RunResult) {
 	groups := failedGroups(run)
 	for i, g := range groups {
 		if i == maxExplained {
@@ -208,7 +208,7 @@ func (p *pretty) leaf(l leaf) {
 
 // budget draws the reservation, the use and the refund of one scenario, and how the
 // level went: what all this is about.
-func (p *pretty) budget(run *scenarios.Run) {
+func (p *pretty) budget(run *scenarios.RunResult) {
 	b := bestBudget(run)
 	if b == nil {
 		return
@@ -238,7 +238,7 @@ type budgetShown struct {
 
 // bestBudget is the account with the most to see: the most ups and downs, then the
 // most that came back.
-func bestBudget(run *scenarios.Run) *budgetShown {
+func bestBudget(run *scenarios.RunResult) *budgetShown {
 	var best *budgetShown
 	score := func(b *budgetShown) int64 { return int64(turns(b.level))<<40 + b.point.Refunded }
 	for i := range run.Suites {
@@ -320,7 +320,7 @@ func (p *pretty) sparkline(level []int64, low, high int64) string {
 	return b.String()
 }
 
-func (p *pretty) summary(run *scenarios.Run) {
+func (p *pretty) summary(run *scenarios.RunResult) {
 	word, paint := verdictWord(run), p.red
 	switch word {
 	case "PASS":

@@ -1,7 +1,7 @@
 // Package report renders the result of a run to whoever needs it: a person, a CI
 // system, a spreadsheet.
 //
-// There is one model, [scenarios.Run], which is run.json, and many views. A view is
+// There is one model, [scenarios.RunResult], which is run.json, and many views. A view is
 // one file with one function and one row in [Kinds]; it reads the model and nothing
 // else, so that a report can be made again from a run.json of last year. No view
 // decides anything: outcomes were decided by the runner and the judge.
@@ -24,7 +24,7 @@ type Kind struct {
 	Name string // as in --report NAME=PATH
 	Doc  string // one line
 	// Write renders the run. It neither closes w nor keeps it.
-	Write func(w io.Writer, run *scenarios.Run) error
+	Write func(w io.Writer, run *scenarios.RunResult) error
 }
 
 // Kinds are all forms, in the order in which help lists them.
@@ -64,7 +64,7 @@ const packedSuffix = ".zst"
 
 // WriteAs renders the run as it belongs into a file of that name: compressed, where
 // the name ends in .zst. It neither closes w nor keeps it.
-func (k Kind) WriteAs(name string, w io.Writer, run *scenarios.Run) error {
+func (k Kind) WriteAs(name string, w io.Writer, run *scenarios.RunResult) error {
 	if !strings.HasSuffix(name, packedSuffix) {
 		return k.Write(w, run)
 	}

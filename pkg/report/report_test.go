@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write golden files and the schema")
 
 // small is testdata/run.json: something of everything.
-func small(t *testing.T) *scenarios.Run {
+func small(t *testing.T) *scenarios.RunResult {
 	t.Helper()
 	file, err := os.Open("testdata/run.json")
 	if err != nil {
@@ -33,7 +33,7 @@ func small(t *testing.T) *scenarios.Run {
 	return run
 }
 
-func render(t *testing.T, write func(io.Writer, *scenarios.Run) error, run *scenarios.Run) string {
+func render(t *testing.T, write func(io.Writer, *scenarios.RunResult) error, run *scenarios.RunResult) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := write(&b, run); err != nil {
@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 	run := small(t)
 	for _, tc := range []struct {
 		file  string
-		write func(io.Writer, *scenarios.Run) error
+		write func(io.Writer, *scenarios.RunResult) error
 	}{
 		{"golden.json", JSON},
 		{"golden.junit.xml", JUnit},
@@ -84,9 +84,13 @@ func TestGolden(t *testing.T) {
 		{"golden.md", Markdown},
 		{"golden.github", GitHub},
 		{"golden.compliance.yaml", WriteCompliance},
-		{"golden.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 100}) }},
-		{"golden.narrow.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 60, ASCII: true}) }},
-		{"golden.color.txt", func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{Width: 100, Color: true}) }},
+		{"golden.txt", func(w io.Writer, run *scenarios.RunResult) error { return Pretty(w, run, Style{Width: 100}) }},
+		{"golden.narrow.txt", func(w io.Writer, run *scenarios.RunResult) error {
+			return Pretty(w, run, Style{Width: 60, ASCII: true})
+		}},
+		{"golden.color.txt", func(w io.Writer, run *scenarios.RunResult) error {
+			return Pretty(w, run, Style{Width: 100, Color: true})
+		}},
 		{"golden.html", htmlWithoutAssets},
 	} {
 		t.Run(tc.file, func(t *testing.T) { golden(t, tc.file, render(t, tc.write, run)) })
@@ -100,7 +104,7 @@ var (
 )
 
 // htmlWithoutAssets leaves out what is random and what has files of its own.
-func htmlWithoutAssets(w io.Writer, run *scenarios.Run) error {
+func htmlWithoutAssets(w io.Writer, run *scenarios.RunResult) error {
 	var b bytes.Buffer
 	if err := HTML(&b, run); err != nil {
 		return err
@@ -306,13 +310,13 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("a line of the target's: %q", line)
 		}
 	}
-	if text := render(t, func(w io.Writer, run *scenarios.Run) error { return Pretty(w, run, Style{}) }, run); strings.ContainsAny(text, "\x00\x1b") {
+	if text := render(t, func(w io.Writer, run *scenarios.RunResult) error { return Pretty(w, run, Style{}) }, run); strings.ContainsAny(text, "\x00\x1b") {
 		t.Error("pretty output passes control characters on to the terminal")
 	}
 }
 
 // poison puts a text wherever a target or a suite can put one.
-func poison(run *scenarios.Run, evil string) {
+func poison(run *scenarios.RunResult, evil string) {
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
 			sc.Requirement += evil

@@ -25,7 +25,7 @@ func generateSchema(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
-	schema := r.Reflect(&scenarios.Run{})
+	schema := r.Reflect(&scenarios.RunResult{})
 	schema.ID = "https://llmlimit.dev/run.schema.json"
 	schema.Title = "llmlimit run"
 	text, err := json.MarshalIndent(schema, "", "  ")

@@ -10,7 +10,7 @@ import (
 )
 
 // verdictWord is the run in a word.
-func verdictWord(run *scenarios.Run) string {
+func verdictWord(run *scenarios.RunResult) string {
 	c := run.Counts
 	switch {
 	case c.Error > 0:
@@ -38,7 +38,7 @@ func countWords(c scenarios.Counts) []string {
 }
 
 // tally sums up what the judge proved in all scenarios.
-func tally(run *scenarios.Run) judge.Totals {
+func tally(run *scenarios.RunResult) judge.Totals {
 	var sum judge.Totals
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
@@ -69,7 +69,7 @@ type failedGroup struct {
 }
 
 // failedGroups are the scenarios that did not pass, in the order of the run.
-func failedGroups(run *scenarios.Run) []failedGroup {
+func failedGroups(run *scenarios.RunResult) []failedGroup {
 	var all []failedGroup
 	for i := range run.Suites {
 		s := &run.Suites[i]

@@ -10,7 +10,7 @@ import (
 
 // TAP writes the Test Anything Protocol, version 14, one line per check:
 // https://testanything.org/tap-version-14-specification.html
-func TAP(w io.Writer, run *scenarios.Run) error {
+func TAP(w io.Writer, run *scenarios.RunResult) error {
 	all := leaves(run)
 	var b strings.Builder
 	fmt.Fprintf(&b, "TAP version 14\n1..%d\n", len(all))

@@ -1,6 +1,6 @@
 // Package scenarios runs suites against a limiter and says what came of them.
 //
-// How to think about it: a plan goes in, a [Run] comes out, and nothing in between
+// How to think about it: a plan goes in, a [RunResult] comes out, and nothing in between
 // knows what is judged.
 //
 //	[]Source ── NewPlan ──► Plan ── Execute ──► Run (run.json) ──► reports

@@ -49,7 +49,7 @@ func newExecution(plan *Plan, o Options) *execution {
 	return e
 }
 
-func (e *execution) run(ctx context.Context) (*Run, error) {
+func (e *execution) run(ctx context.Context) (*RunResult, error) {
 	began := time.Now()
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -291,8 +291,8 @@ func failedToRun(u *unit, err error) *ScenarioResult {
 }
 
 // summary puts the results together, in the order of the plan.
-func (e *execution) summary(ctx context.Context, elapsed time.Duration) *Run {
-	run := &Run{
+func (e *execution) summary(ctx context.Context, elapsed time.Duration) *RunResult {
+	run := &RunResult{
 		SchemaVersion: SchemaVersion, Started: e.o.Started, Elapsed: elapsed,
 		Environment: e.o.Environment, Suites: []SuiteResult{},
 	}

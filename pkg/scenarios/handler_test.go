@@ -23,7 +23,7 @@ func TestHandlerInGoTest(t *testing.T) {
 			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(base) },
 		}, nil
 	})
-	scenarios.Test(t, plan(t, passThrough, suite.Options{}), scenarios.Options{Target: target})
+	scenarios.RunPlan(t, plan(t, passThrough, suite.Options{}), scenarios.Options{Target: target})
 }
 
 const passThrough = `version: 1

@@ -8,13 +8,13 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// SchemaVersion is the version of [Run] as JSON. It grows when a field changes
+// SchemaVersion is the version of [RunResult] as JSON. It grows when a field changes
 // its meaning or goes away, not when one is added.
 const SchemaVersion = 1
 
-// Run is the result of everything that was run: run.json. Every report renders
+// RunResult is the result of everything that was run: run.json. Every report renders
 // from it. Durations are nanoseconds in JSON, with names that end in _ns.
-type Run struct {
+type RunResult struct {
 	SchemaVersion int           `json:"schemaVersion"`
 	ID            string        `json:"run_id"`
 	Seed          uint64        `json:"seed"`
@@ -36,7 +36,7 @@ const (
 )
 
 // Recount counts the scenarios again, after the outcome of one was changed.
-func (r *Run) Recount() {
+func (r *RunResult) Recount() {
 	r.Counts = Counts{}
 	for i := range r.Suites {
 		s := &r.Suites[i]

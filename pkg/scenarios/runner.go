@@ -86,6 +86,6 @@ type LoadProgress struct {
 // it started has ended. When ctx is cancelled, cells that run are stopped and
 // those that have not finished are reported as errors; the result is as complete
 // as it can be. An error means that nothing could be run at all.
-func Execute(ctx context.Context, plan *Plan, o Options) (*Run, error) {
+func Execute(ctx context.Context, plan *Plan, o Options) (*RunResult, error) {
 	return newExecution(plan, o).run(ctx)
 }

@@ -56,7 +56,7 @@ func plan(t *testing.T, text string, o suite.Options) *scenarios.Plan {
 	return p
 }
 
-func run(t *testing.T, text string, change ...func(*scenarios.Options)) *scenarios.Run {
+func run(t *testing.T, text string, change ...func(*scenarios.Options)) *scenarios.RunResult {
 	t.Helper()
 	o := scenarios.Options{Target: gateway{}, Child: []string{os.Args[0], "bubble"}, Workers: 2}
 	for _, c := range change {
@@ -70,7 +70,7 @@ func run(t *testing.T, text string, change ...func(*scenarios.Options)) *scenari
 }
 
 // only is the result of a run of one cell.
-func only(t *testing.T, r *scenarios.Run) *scenarios.ScenarioResult {
+func only(t *testing.T, r *scenarios.RunResult) *scenarios.ScenarioResult {
 	t.Helper()
 	if len(r.Suites) != 1 || len(r.Suites[0].Scenarios) != 1 {
 		t.Fatalf("expected one cell, found %+v", r.Counts)
