@@ -402,8 +402,8 @@ func (c *court) summarise() {
 		}
 	}
 	order := func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(x.At, y.At), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Request, y.Request),
-			cmp.Compare(x.Limit, y.Limit), cmp.Compare(x.Key, y.Key), cmp.Compare(x.Message, y.Message))
+		return cmp.Or(cmp.Compare(x.Kind.weight(), y.Kind.weight()), cmp.Compare(x.At, y.At), cmp.Compare(x.Kind, y.Kind),
+			cmp.Compare(x.Request, y.Request), cmp.Compare(x.Limit, y.Limit), cmp.Compare(x.Key, y.Key), cmp.Compare(x.Message, y.Message))
 	}
 	slices.SortStableFunc(c.report.Findings, order)
 	slices.SortStableFunc(c.report.Notes, order)

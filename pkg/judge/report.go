@@ -3,7 +3,9 @@ package judge
 // Report is the judgement of one history. It is a pure function of the history.
 type Report struct {
 	Cell string `json:"cell"`
-	// Findings prove the target wrong, in order of instant, kind, request and limit.
+	// Findings prove the target wrong: first wrong decisions, then tokens and calls
+	// that do not add up, then what the target says of itself; each in order of
+	// instant, kind, request and limit.
 	Findings []Finding `json:"findings,omitempty"`
 	// Notes are worth knowing and prove nothing.
 	Notes []Finding `json:"notes,omitempty"`
@@ -69,6 +71,19 @@ const (
 	UpstreamNotStopped Kind = "upstream-not-stopped"
 	NotJudged          Kind = "not-judged" // a note: why something has no verdict
 )
+
+// weight orders what a reader should see first: a header is often wrong only because
+// the budget is, and never the other way round.
+func (k Kind) weight() int {
+	switch k {
+	case OverAdmission, WrongfulRejection, Isolation, RejectedCall:
+		return 0
+	case Conservation, Residue, RepeatedCall, UpstreamNotStopped:
+		return 1
+	default:
+		return 2
+	}
+}
 
 // Finding is one thing that is proved, or noted.
 type Finding struct {

@@ -1,6 +1,9 @@
 package judge
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // Findings show the values of a key, not the lengths that keep them apart.
 func TestShownKey(t *testing.T) {
@@ -28,5 +31,20 @@ func TestBeyondTheCap(t *testing.T) {
 		if got := actual(r, h, l, &Target{KnownOutcomes: true}); got != want {
 			t.Errorf("a document of %d bytes: %v, want %v", size, got, want)
 		}
+	}
+}
+
+// A wrong decision is told before what the target says of itself, whichever came first.
+func TestDecisionsComeFirst(t *testing.T) {
+	h := newHistory(minute())
+	lie := sent(0, 1000, Admitted)
+	lie.Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Remaining: new(int64(17))}}
+	h.Requests = []Request{lie, sent(sec, 1000, Rejected)}
+	var kinds []Kind
+	for _, f := range Judge(h).Findings {
+		kinds = append(kinds, f.Kind)
+	}
+	if want := []Kind{WrongfulRejection, HeaderRemaining}; !slices.Equal(kinds, want) {
+		t.Errorf("findings %v, want %v", kinds, want)
 	}
 }

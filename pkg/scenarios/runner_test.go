@@ -259,7 +259,7 @@ func TestOutcomes(t *testing.T) {
 			scenario: `  - { id: a, steps: [ { send: {}, expect: { usage: absent } } ] }`,
 		},
 		{
-			name: "the judge finds what nobody asked for", want: scenarios.Fail, reason: "r2: openai remaining of tokens is 994, possible is 1949", faults: []string{"no-refund"},
+			name: "the judge finds what nobody asked for", want: scenarios.Fail, reason: "r2 was rejected for 1006 with at least 1950 left of tpm", faults: []string{"no-refund"},
 			scenario: `  - { id: a, steps: [ { send: {}, repeat: 2 } ] }`,
 		},
 		{
