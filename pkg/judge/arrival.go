@@ -28,79 +28,125 @@ type excess struct {
 // It sees what the single verdicts cannot: thirty-two admissions at one instant,
 // of which any, but not all, may have been first.
 
-// arrivals finds the violations of a bucket. starts are the early ends of the
-// charges; a tree holds, for each start s, rho s + charges - refunds inside
-// [s, t], while t moves over the late ends.
-func (a *account) arrivals(b *bucketBound) []excess {
-	type step struct {
-		at     int64
-		item   int32
-		refund bool
+// arrivals finds the violations of a bucket. Its chain holds what is left of a
+// bucket that was full at some start: each charge may be that start, and takes at
+// the early end of its interval once the late end has passed.
+type arrivals struct {
+	account *account
+	scale   *scale
+	cap     int64
+	left    *chain
+	back    int64 // refunds that may have come, and have no link yet
+	links   []arrivalLinks
+	charge  []int32 // whose link it is
+}
+
+// arrivalLinks are those of one charge.
+type arrivalLinks struct {
+	taken, settled       int32
+	counted, mayHaveCome bool
+}
+
+// arrivals looks at all stretches; marks are those of all charges.
+func (a *account) arrivals(b *bucketBound, marks []mark) []excess {
+	s := &arrivals{
+		account: a, scale: &b.scale, cap: b.cap, left: newChain(infinite),
+		links: make([]arrivalLinks, len(a.charges)),
 	}
-	starts := make([]int64, 0, len(a.charges))
-	steps := make([]step, 0, 2*len(a.charges))
-	for i := range a.charges {
-		c := &a.charges[i]
-		if c.asks || !c.judged {
-			if !c.asks && opens(c) > 0 && c.settled.Lo < forever {
-				steps = append(steps, step{c.settled.Lo, int32(i), true})
-			}
-			continue
-		}
-		starts = append(starts, c.decided.Lo)
-		if c.decided.Hi < forever {
-			steps = append(steps, step{c.decided.Hi, int32(i), false})
-		}
-		if opens(c) > 0 && c.settled.Lo < forever {
-			steps = append(steps, step{c.settled.Lo, int32(i), true})
-		}
-	}
-	if len(starts) == 0 {
-		return nil
-	}
-	slices.Sort(starts)
-	starts = slices.Compact(starts)
-	// At one instant, refunds first: they may have come first.
-	slices.SortFunc(steps, func(x, y step) int {
-		if x.at != y.at {
-			return cmp.Compare(x.at, y.at)
-		}
-		return cmp.Or(-compareBool(x.refund, y.refund), cmp.Compare(x.item, y.item))
-	})
-	tree := newPeaks(starts, b.scale.refilled)
-	upTo := func(t int64) int { // starts at or before t
-		n, found := slices.BinarySearch(starts, t)
-		if found {
-			n++
-		}
-		return n
-	}
+	s.place(marks)
 	var found []excess
-	for _, s := range steps {
-		c := &a.charges[s.item]
-		if s.refund {
-			closed := max(0, c.taken.Lo-c.actual.Lo) * b.scale.unit
-			open := opens(c) * b.scale.unit
-			within := upTo(c.decided.Lo)
-			if !c.judged || c.prior {
-				within = 0
+	for i := 0; i < len(marks); {
+		j := i
+		for ; j < len(marks) && marks[j].at == marks[i].at; j++ {
+			if marks[j].edge == settledLo { // refunds first: they may have come first
+				s.mayCome(marks[j].item)
 			}
-			tree.add(0, within, -closed)
-			tree.add(within, upTo(c.settled.Hi), -open)
-			continue
 		}
-		tree.add(0, upTo(c.decided.Lo), c.taken.Lo*b.scale.unit)
-		top := tree.top(upTo(s.at))
-		over := top.value - b.scale.refilled(s.at) - b.cap
-		if over > b.scale.slack {
-			found = append(found, excess{charge: s.item, tokens: b.scale.ceil(over), from: starts[top.index], to: s.at})
+		for _, m := range marks[i:j] {
+			if c := &a.charges[m.item]; m.edge == decidedHi && c.judged && !c.asks {
+				if x, ok := s.count(m); ok {
+					found = append(found, x)
+				}
+			}
+		}
+		for ; i < j; i++ {
+			if marks[i].edge == settledHi {
+				s.came(marks[i].item)
+			}
 		}
 	}
 	return found
 }
 
-// opens is the most that a settlement gives back to a window that did not see
-// the reservation being taken.
+// place numbers the links: charges by their early ends, refunds by their late ones,
+// and at one instant charges first, so that a stretch may begin there with both.
+func (s *arrivals) place(marks []mark) {
+	s.charge = make([]int32, 0, 2*len(s.links))
+	for i := 0; i < len(marks); {
+		j := i
+		for ; j < len(marks) && marks[j].at == marks[i].at; j++ {
+			c := &s.account.charges[marks[j].item]
+			if marks[j].edge == decidedLo && c.judged && !c.asks {
+				s.links[marks[j].item].taken = int32(len(s.charge))
+				s.charge = append(s.charge, marks[j].item)
+			}
+		}
+		for ; i < j; i++ {
+			if marks[i].edge == settledHi && opens(&s.account.charges[marks[i].item]) > 0 {
+				s.links[marks[i].item].settled = int32(len(s.charge))
+				s.charge = append(s.charge, marks[i].item)
+			}
+		}
+	}
+}
+
+// mayCome: a settlement may lie inside the stretches that end here.
+func (s *arrivals) mayCome(i int32) {
+	c := &s.account.charges[i]
+	s.back += opens(c) * s.scale.unit
+	s.links[i].mayHaveCome = true
+	if s.links[i].counted && closes(c) != opens(c) {
+		s.take(i)
+	}
+}
+
+// count: a charge certainly lies inside the stretches that end here and begin at it
+// or before. What they lack is the excess.
+func (s *arrivals) count(m mark) (excess, bool) {
+	s.links[m.item].counted = true
+	s.take(m.item)
+	left, since := s.left.value()
+	over := -(left + s.back + s.scale.refilled(m.at))
+	if over <= s.scale.slack {
+		return excess{}, false
+	}
+	from := s.account.charges[s.charge[since]].decided.Lo
+	return excess{charge: m.item, tokens: s.scale.ceil(over), from: from, to: m.at}, true
+}
+
+// take sets the link of a charge that is counted. To stretches that saw it taken
+// less may come back than to the others.
+func (s *arrivals) take(i int32) {
+	c, l := &s.account.charges[i], &s.links[i]
+	tokens := c.taken.Lo
+	if l.mayHaveCome {
+		tokens += opens(c) - closes(c)
+	}
+	v := tokens * s.scale.unit
+	full := s.cap - s.scale.refilled(c.decided.Lo)
+	s.left.set(l.taken, clamp{add: -v, lo: -infinite, hi: full - v}, l.mayHaveCome || opens(c) == closes(c) || c.settled.Lo >= forever)
+}
+
+// came: stretches that begin later do not see the settlement.
+func (s *arrivals) came(i int32) {
+	if v := opens(&s.account.charges[i]) * s.scale.unit; v > 0 {
+		s.back -= v
+		s.left.set(s.links[i].settled, clamp{add: v, lo: -infinite, hi: infinite}, true)
+	}
+}
+
+// opens is the most that a settlement gives back to a stretch that did not see
+// the reservation being taken, and closes to one that did.
 func opens(c *charge) int64 {
 	if c.asks {
 		return 0
@@ -108,98 +154,7 @@ func opens(c *charge) int64 {
 	return max(0, c.taken.Hi-c.actual.Lo)
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-// peaks is a segment tree over starts with range addition and the maximum of a
-// prefix, and where it is (the latest one, for the smallest window).
-type peaks struct {
-	size int
-	max  []peak
-	plus []int64
-}
-
-type peak struct {
-	value int64
-	index int
-}
-
-func newPeaks(starts []int64, first func(int64) int64) *peaks {
-	size := 1
-	for size < len(starts) {
-		size *= 2
-	}
-	p := &peaks{size: size, max: make([]peak, 2*size), plus: make([]int64, 2*size)}
-	for i := range size {
-		p.max[size+i] = peak{-infinite, i}
-		if i < len(starts) {
-			p.max[size+i].value = first(starts[i])
-		}
-	}
-	for i := size - 1; i > 0; i-- {
-		p.pull(i)
-	}
-	return p
-}
-
-func (p *peaks) pull(i int) {
-	l, r := p.max[2*i], p.max[2*i+1]
-	if l.value > r.value {
-		r = l
-	}
-	r.value += p.plus[i]
-	p.max[i] = r
-}
-
-// add adds v to the starts [from, to).
-func (p *peaks) add(from, to int, v int64) {
-	if from < to && v != 0 {
-		p.addIn(1, 0, p.size, from, to, v)
-	}
-}
-
-func (p *peaks) addIn(node, lo, hi, from, to int, v int64) {
-	if to <= lo || hi <= from {
-		return
-	}
-	if from <= lo && hi <= to {
-		p.plus[node] += v
-		p.max[node].value += v
-		return
-	}
-	mid := (lo + hi) / 2
-	p.addIn(2*node, lo, mid, from, to, v)
-	p.addIn(2*node+1, mid, hi, from, to, v)
-	p.pull(node)
-}
-
-// top is the largest of the first n starts.
-func (p *peaks) top(n int) peak {
-	return p.topIn(1, 0, p.size, n)
-}
-
-func (p *peaks) topIn(node, lo, hi, n int) peak {
-	if hi <= n {
-		return p.max[node]
-	}
-	if n <= lo {
-		return peak{value: -infinite}
-	}
-	mid := (lo + hi) / 2
-	l, r := p.topIn(2*node, lo, mid, n), p.topIn(2*node+1, mid, hi, n)
-	if l.value > r.value {
-		r = l
-	}
-	r.value += p.plus[node]
-	return r
-}
+func closes(c *charge) int64 { return max(0, c.taken.Lo-c.actual.Lo) }
 
 // Arrival is some tokens at an instant (ns) that lies within bounds.
 type Arrival struct {
@@ -208,10 +163,9 @@ type Arrival struct {
 }
 
 // Burst is the least burst B for which the arrivals certainly conform to B and a
-// rate (tokens per ns: amount / per), and the window that needs it. With instants
-// that are known this is Lindley's recursion over a queue served at the rate: its
-// longest backlog. Otherwise only what certainly lies inside a window counts, so
-// that a burst above B proves a violation for every placement.
+// rate (tokens per ns: amount / per), and the window that needs it: the longest
+// backlog of a queue served at the rate. Only what certainly lies inside a window
+// counts, so that a burst above B proves a violation for every placement.
 func Burst(arrivals []Arrival, amount, per int64) (tokens int64, window Span) {
 	if len(arrivals) == 0 {
 		return 0, Span{}
@@ -220,62 +174,30 @@ func Burst(arrivals []Arrival, amount, per int64) (tokens int64, window Span) {
 	slices.SortFunc(a, func(x, y Arrival) int {
 		return cmp.Or(cmp.Compare(x.At.Hi, y.At.Hi), cmp.Compare(x.At.Lo, y.At.Lo))
 	})
-	origin, sum, points := a[0].At.Lo, int64(0), true
+	origin, sum := a[0].At.Lo, int64(0)
+	byStart := make([]int32, len(a))
 	for i := range a {
 		origin = min(origin, a[i].At.Lo)
 		sum += a[i].Tokens
-		points = points && a[i].At.IsPoint()
+		byStart[i] = int32(i)
 	}
 	s, ok := newScale(uint64(amount)*1_000_000, uint64(per), sum, origin, a[len(a)-1].At.Hi)
 	if !ok {
 		return 0, Span{}
 	}
-	if points {
-		return lindley(a, &s)
+	slices.SortStableFunc(byStart, func(x, y int32) int { return cmp.Compare(a[x].At.Lo, a[y].At.Lo) })
+	link := make([]int32, len(a))
+	for n, i := range byStart {
+		link[i] = int32(n)
 	}
-	return demandBound(a, &s)
-}
-
-func lindley(a []Arrival, s *scale) (int64, Span) {
-	var backlog, worst int64
-	var window Span
-	from, last := a[0].At.Lo, a[0].At.Lo
-	for _, x := range a {
-		t := x.At.Lo
-		backlog -= s.refilled(t) - s.refilled(last)
-		last = t
-		if backlog <= 0 {
-			backlog, from = 0, t
-		}
-		backlog += x.Tokens * s.unit
-		if backlog > worst {
-			worst, window = backlog, Between(from, t)
-		}
-	}
-	return s.ceil(worst), window
-}
-
-func demandBound(a []Arrival, s *scale) (int64, Span) {
-	starts := make([]int64, 0, len(a))
+	left := newChain(infinite) // of an empty bucket, at some start
 	for i := range a {
-		starts = append(starts, a[i].At.Lo)
-	}
-	slices.Sort(starts)
-	starts = slices.Compact(starts)
-	tree := newPeaks(starts, s.refilled)
-	var worst int64
-	var window Span
-	for _, x := range a {
-		n, _ := slices.BinarySearch(starts, x.At.Lo)
-		tree.add(0, n+1, x.Tokens*s.unit)
-		reach, found := slices.BinarySearch(starts, x.At.Hi)
-		if found {
-			reach++
-		}
-		top := tree.top(reach)
-		if v := top.value - s.refilled(x.At.Hi); v > worst {
-			worst, window = v, Between(starts[top.index], x.At.Hi)
+		v := a[i].Tokens * s.unit
+		left.set(link[i], clamp{add: -v, lo: -infinite, hi: -s.refilled(a[i].At.Lo) - v}, true)
+		y, since := left.value()
+		if lacks := s.ceil(-(y + s.refilled(a[i].At.Hi))); lacks > tokens {
+			tokens, window = lacks, Between(a[byStart[since]].At.Lo, a[i].At.Hi)
 		}
 	}
-	return s.ceil(worst), window
+	return tokens, window
 }

@@ -28,13 +28,12 @@ type bucketBound struct {
 	at         []int32 // number of the instant of each link of the chain
 }
 
-// place is where a charge and its settlement sit in the chain, and the cap and
-// the floor (y) that hold there.
+// place is where a charge and its settlement sit in the chain, and the cap (y)
+// that holds there.
 type place struct {
-	taken, settled           int32
-	takenCap, takenFloor     int64
-	settledCap, settledFloor int64
-	at                       uint8 // edges already passed
+	taken, settled       int32
+	takenCap, settledCap int64
+	at                   uint8 // edges already passed
 }
 
 // open amounts: for a charge whose reservation is only known within bounds, a
@@ -50,9 +49,6 @@ func openAmount(c *charge) int64 {
 
 // place gives every charge its places, in one pass over the sorted marks.
 func (b *bucketBound) place(marks []mark, unit int64) {
-	b.places = make([]place, len(b.charges))
-	b.states = make([]int64, len(b.charges))
-	b.at = make([]int32, 0, 2*len(b.charges))
 	next, open := int32(0), int64(0)
 	for i := 0; i < len(marks); b.now++ {
 		j := i
@@ -66,14 +62,11 @@ func (b *bucketBound) place(marks []mark, unit int64) {
 		if !b.upper {
 			margin = -margin
 		}
-		limit, floor := b.cap+margin-refill, -infinite
-		if b.floored {
-			floor = b.floor + margin - refill
-		}
+		limit := b.cap + margin - refill
 		// At one instant charges come first in the upper bound, refunds in the lower.
 		for _, charges := range []bool{b.upper, !b.upper} {
 			for _, m := range marks[i:j] {
-				next = b.placeOne(m, charges, next, limit, floor)
+				next = b.placeOne(m, charges, next, limit)
 			}
 		}
 		for ; i < j; i++ {
@@ -82,10 +75,10 @@ func (b *bucketBound) place(marks []mark, unit int64) {
 			}
 		}
 	}
-	b.chain = newChain(int(next))
+	b.chain = newChain(b.start)
 }
 
-func (b *bucketBound) placeOne(m mark, charges bool, next int32, limit, floor int64) int32 {
+func (b *bucketBound) placeOne(m mark, charges bool, next int32, limit int64) int32 {
 	c, p := &b.charges[m.item], &b.places[m.item]
 	takenAt, settledAt := decidedHi, settledLo
 	if b.upper {
@@ -97,11 +90,11 @@ func (b *bucketBound) placeOne(m mark, charges bool, next int32, limit, floor in
 	switch {
 	case c.asks:
 	case m.edge == takenAt && charges:
-		p.taken, p.takenCap, p.takenFloor = next, limit, floor
+		p.taken, p.takenCap = next, limit
 		b.at = append(b.at, b.now)
 		next++
-	case m.edge == settledAt && charges == (b.change(c) < 0) && b.change(c) != 0 && (!b.retro || c.prior):
-		p.settled, p.settledCap, p.settledFloor = next, limit, floor
+	case m.edge == settledAt && charges == (b.change(c) < 0) && b.settlesApart(c):
+		p.settled, p.settledCap = next, limit
 		b.at = append(b.at, b.now)
 		next++
 	}
@@ -145,6 +138,11 @@ func (b *bucketBound) merged(c *charge) bool {
 	return !b.upper && !c.prior && b.change(c) > 0 && c.settled.Lo <= c.decided.Hi
 }
 
+// settlesApart reports whether the settlement has a place of its own.
+func (b *bucketBound) settlesApart(c *charge) bool {
+	return b.change(c) != 0 && c.settled.Hi < forever && !b.merged(c) && (!b.retro || c.prior)
+}
+
 // pend replaces what a charge has pending.
 func (b *bucketBound) pend(i int32, tokens int64) {
 	v := tokens * b.scale.unit
@@ -152,10 +150,14 @@ func (b *bucketBound) pend(i int32, tokens int64) {
 	b.states[i] = v
 }
 
-// charge puts a charge of some tokens in its place.
-func (b *bucketBound) charge(place int32, limit, floor, tokens int64) {
-	v := tokens * b.scale.unit
-	b.chain.set(int(place), clamp{add: -v, lo: floor, hi: max(floor, limit-v)})
+// charge puts a charge of some tokens in its place, for good or until its amount
+// is known better.
+func (b *bucketBound) charge(place int32, limit, tokens int64, final bool) {
+	v, floor := tokens*b.scale.unit, -infinite
+	if b.floored {
+		floor = limit - b.cap + b.floor
+	}
+	b.chain.set(place, clamp{add: -v, lo: floor, hi: max(floor, limit-v)}, final)
 }
 
 // refund puts a refund in its place.
@@ -165,11 +167,11 @@ func (b *bucketBound) refund(place int32, limit, tokens int64) {
 	if !b.upper {
 		f.hi = limit + v // a window may begin right before it
 	}
-	b.chain.set(int(place), f)
+	b.chain.set(place, f, true)
 }
 
 func (b *bucketBound) value(at int64, n int32) (bound int64, since int32) {
-	y, link := b.chain.apply(b.start)
+	y, link := b.chain.value()
 	level := y + b.scale.refilled(at)
 	if b.upper {
 		level += b.pending
@@ -253,7 +255,7 @@ func (b *bucketBound) passDecided(i int32, c *charge, p *place) {
 		b.retroactive(i, c, p)
 		return
 	}
-	b.charge(p.taken, p.takenCap, p.takenFloor, b.taken(c))
+	b.charge(p.taken, p.takenCap, b.taken(c), !b.merged(c) || c.settled.Hi >= forever)
 	change := b.change(c)
 	switch {
 	case p.at&passedSettled != 0:
@@ -278,11 +280,11 @@ func (b *bucketBound) passSettled(i int32, c *charge, p *place) {
 	change := b.change(c)
 	switch {
 	case b.merged(c):
-		b.charge(p.taken, p.takenCap, p.takenFloor, b.actual(c))
+		b.charge(p.taken, p.takenCap, b.actual(c), true)
 	case change > 0:
 		b.refund(p.settled, p.settledCap, change)
 	case change < 0:
-		b.charge(p.settled, p.settledCap, p.settledFloor, -change)
+		b.charge(p.settled, p.settledCap, -change, true)
 	}
 }
 
@@ -301,7 +303,8 @@ func (b *bucketBound) retroactive(i int32, c *charge, p *place) {
 	switch {
 	case p.at&passedDecided != 0:
 		b.pend(i, 0)
-		b.charge(p.taken, p.takenCap, p.takenFloor, amount)
+		known := p.at&passedSettled != 0 || c.settled.Lo >= forever || c.settled.Hi >= forever && p.at&reachedSettled != 0
+		b.charge(p.taken, p.takenCap, amount, known)
 	case !b.upper:
 		b.pend(i, amount)
 	}
@@ -309,14 +312,20 @@ func (b *bucketBound) retroactive(i int32, c *charge, p *place) {
 
 func abs(v int64) int64 { return max(v, -v) }
 
-// sweep computes the bound at every instant, and lets go of what it took: the
-// chain of a million events is large.
+// sweep computes the bound at every instant.
 func (b *bucketBound) sweep(marks []mark, at []int64, sign int64) *series {
 	b.place(marks, b.scale.unit)
 	s := sweep(marks, at, b, sign)
 	s.start = b.scale.origin
-	b.chain, b.places, b.states, b.at = nil, nil, nil, nil
+	b.chain = nil
 	return s
+}
+
+// scratch is what both bounds need, one after the other: a million requests make it large.
+func (b *bucketBound) scratch(of *bucketBound) {
+	b.places, b.states, b.at = of.places, of.states, of.at[:0]
+	clear(b.places)
+	clear(b.states)
 }
 
 // judgeBucket gives the verdicts of a bucket: both bounds over time, asked at every decision.
@@ -333,7 +342,9 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 		return false
 	}
 	at := instants(marks)
+	upper.places, upper.states = make([]place, len(a.charges)), make([]int64, len(a.charges))
 	high := upper.sweep(marks, at, 1)
+	lower.scratch(upper)
 	low := lower.sweep(marks, at, -1)
 	a.verdicts = make([]verdict, len(a.charges))
 	for i := range a.charges {
@@ -354,7 +365,7 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 		v.fits = bottom-c.demand.Hi*lower.scale.unit >= lower.scale.slack
 	}
 	a.high, a.low = high, low
-	a.together = a.arrivals(upper)
+	a.together = a.arrivals(upper, marks)
 	a.levels = samples(high, low, &upper.scale, &lower.scale)
 	a.upScale, a.downScale = upper.scale, lower.scale
 	return true

@@ -28,41 +28,82 @@ func (f *clamp) apply(x int64, from int32) (int64, int32) {
 	return x, from
 }
 
-// then is g after f.
-func (f *clamp) then(g *clamp) clamp {
-	h := clamp{add: f.add + g.add}
-	h.lo, h.loAt = g.apply(f.lo, f.loAt)
-	h.hi, h.hiAt = g.apply(f.hi, f.hiAt)
-	return h
+// become is first and then next.
+func (f *clamp) become(first, next *clamp) {
+	f.add = first.add + next.add
+	f.lo, f.loAt = next.apply(first.lo, first.loAt)
+	f.hi, f.hiAt = next.apply(first.hi, first.hiAt)
 }
 
-// chain is a sequence of clamps of which any may change at any time; the whole
-// sequence is applied in one step. It is a segment tree.
+// chain is a long sequence of clamps that is applied in one step. Its links are
+// set in any order, but not long after one another, and each becomes final: what
+// leads is folded into the value it starts from, and only the links behind it
+// stand in a segment tree. So a link costs the logarithm of what is open at a
+// time, not of the whole run.
 type chain struct {
-	size  int
+	start int64 // after the links that are folded
+	since int32 // the link that set it, -1 if none did
+	base  int   // number of the first link in the tree
+	size  int   // of the tree
 	nodes []clamp
+	final []bool // by place in the tree
 }
 
-func newChain(n int) *chain {
-	size := 1
-	for size < n {
-		size *= 2
-	}
-	c := &chain{size: size, nodes: make([]clamp, 2*size)}
-	for i := range c.nodes {
-		c.nodes[i] = unchanged
-	}
+func newChain(start int64) *chain {
+	c := &chain{start: start, since: -1}
+	c.grow(64)
 	return c
 }
 
-func (c *chain) set(i int, f clamp) {
-	f.loAt, f.hiAt = int32(i), int32(i)
-	i += c.size
-	c.nodes[i] = f
-	for i /= 2; i > 0; i /= 2 {
-		c.nodes[i] = c.nodes[2*i].then(&c.nodes[2*i+1])
+// set replaces a link; a final one is not set again.
+func (c *chain) set(i int32, f clamp, final bool) {
+	f.loAt, f.hiAt = i, i
+	if int(i) >= c.base+c.size {
+		c.slide(int(i))
+	}
+	n := int(i) - c.base
+	c.final[n] = final
+	n += c.size
+	c.nodes[n] = f
+	for n /= 2; n > 0; n /= 2 {
+		c.nodes[n].become(&c.nodes[2*n], &c.nodes[2*n+1])
 	}
 }
 
-// apply runs the whole sequence on x.
-func (c *chain) apply(x int64) (int64, int32) { return c.nodes[1].apply(x, -1) }
+// value is what the whole sequence makes of the start, and the link at which it
+// was last cut off.
+func (c *chain) value() (int64, int32) { return c.nodes[1].apply(c.start, c.since) }
+
+// slide folds what is final and makes room for a link and as many more as there
+// are before it, so that each link is moved but a few times.
+func (c *chain) slide(link int) {
+	n := 0
+	for n < c.size && c.final[n] {
+		c.start, c.since = c.nodes[c.size+n].apply(c.start, c.since)
+		n++
+	}
+	c.base += n
+	links, final := c.nodes[c.size+n:], c.final[n:]
+	if needed := 2 * (link - c.base + 1); needed > c.size {
+		c.grow(needed)
+	}
+	moved := copy(c.nodes[c.size:], links)
+	copy(c.final, final)
+	for i := moved; i < c.size; i++ {
+		c.nodes[c.size+i], c.final[i] = unchanged, false
+	}
+	for i := c.size - 1; i > 0; i-- {
+		c.nodes[i].become(&c.nodes[2*i], &c.nodes[2*i+1])
+	}
+}
+
+// grow makes an empty tree of at least so many links.
+func (c *chain) grow(links int) {
+	for c.size < links {
+		c.size = max(1, 2*c.size)
+	}
+	c.nodes, c.final = make([]clamp, 2*c.size), make([]bool, c.size)
+	for i := range c.nodes {
+		c.nodes[i] = unchanged
+	}
+}

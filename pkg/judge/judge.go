@@ -418,14 +418,17 @@ func (a *account) burstiness() []BurstPoint {
 	if l.Window != WindowBucket || l.Dimension == Concurrency || l.AmountMicro || l.Per <= 0 {
 		return nil
 	}
-	arrivals := make([]Arrival, 0, len(a.charges))
+	if len(a.charges) > 20_000 {
+		return nil // a plot of a run this long is drawn from its samples
+	}
+	var arrivals []Arrival
 	for i := range a.charges {
 		if c := &a.charges[i]; !c.asks && !c.prior && c.judged {
 			arrivals = append(arrivals, Arrival{c.decided, c.actual.Lo})
 		}
 	}
-	if len(arrivals) == 0 || len(arrivals) > 20_000 {
-		return nil // a plot of a run this long is drawn from its samples
+	if len(arrivals) == 0 {
+		return nil
 	}
 	out := make([]BurstPoint, 0, len(burstRates))
 	for _, ppm := range burstRates {

@@ -125,10 +125,14 @@ func sweepAll(marks []mark, s sweeper, sign int64) *series {
 
 // best is the extreme of some values and one more.
 func (s *series) best(values []int64, so int64) int64 {
-	for _, v := range values {
-		if (v-so)*s.sign > 0 {
-			so = v
+	if s.sign > 0 {
+		for _, v := range values {
+			so = max(so, v)
 		}
+		return so
+	}
+	for _, v := range values {
+		so = min(so, v)
 	}
 	return so
 }

@@ -258,6 +258,19 @@ var findingCases = []findingCase{
 		h.Requests = []Request{first, sent(60*sec, 6000, Admitted), sent(100*sec+ms, 6000, Admitted), sent(119*sec, 1890, Admitted)}
 		return h
 	}},
+	{"under retroactive refunds, a usage that was written by a mock that then hangs may count", "", 0, func() *History {
+		l := minute()
+		l.Refund = RefundRetroactive
+		h := newHistory(l)
+		first := sent(0, 6000, Admitted)
+		first.UsageAt, first.Finished, first.Ended, first.Usage = noon+10*sec, 0, noon+11*sec, &Usage{In: 10}
+		h.Requests = []Request{first}
+		for i := range int64(100) { // so many that what is over is folded
+			h.Requests = append(h.Requests, sent(sec+i*10*ms, 1, Admitted))
+		}
+		h.Requests = append(h.Requests, sent(12*sec, 5000, Admitted))
+		return h
+	}},
 	{"a ceiling per request", OverAdmission, 1, func() *History {
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
