@@ -37,6 +37,7 @@ const (
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener
+	hosts     map[string]bool // those that were ever listened on: the names that resolve
 	nextPort  int
 }
 
@@ -60,16 +61,17 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	}
 	l := &listener{network: n, addr: at, queue: make(chan *Conn, backlog), closed: make(chan struct{})}
 	if n.listeners == nil {
-		n.listeners = make(map[string]*listener)
+		n.listeners, n.hosts = make(map[string]*listener), make(map[string]bool)
 	}
-	n.listeners[at.String()] = l
+	n.listeners[at.String()], n.hosts[host] = l, true
 	return l, nil
 }
 
 // DialContext connects to the listener at addr; network is one of the tcp kinds.
 // Its signature is that of [net/http.Transport.DialContext]. Without a listener
-// the error wraps ECONNREFUSED. The local address is 127.0.0.1, or what
-// [WithSource] put into ctx.
+// the error wraps ECONNREFUSED, and for a name that nobody ever listened on it is
+// a [net.DNSError]. The local address is 127.0.0.1, or what [WithSource] put into
+// ctx.
 func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
@@ -86,8 +88,13 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	n.mu.Lock()
 	l := n.listeners[remote.String()]
 	local := address(source(ctx), n.takePort())
+	resolves := n.hosts[host] || net.ParseIP(host) != nil
 	n.mu.Unlock()
-	if l == nil {
+	switch {
+	case !resolves:
+		unknown := &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		return nil, &net.OpError{Op: "dial", Net: network, Err: unknown}
+	case l == nil:
 		return nil, refused
 	}
 	client, server := pair(local, remote)

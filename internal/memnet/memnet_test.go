@@ -190,12 +190,16 @@ func TestDial(t *testing.T) {
 		{"tcp4", "localhost:9000", nil},
 		{"tcp", "127.0.0.1:9000", nil},
 		{"tcp", "127.0.0.1:9001", syscall.ECONNREFUSED},
-		{"tcp", "other:80", syscall.ECONNREFUSED},
+		{"tcp", "gateway:81", syscall.ECONNREFUSED},
 		{"udp", "gateway:80", net.UnknownNetworkError("udp")},
 	} {
 		if _, err := n.DialContext(t.Context(), tc.network, tc.addr); !errors.Is(err, tc.want) {
 			t.Errorf("dial %s %s: %v, want %v", tc.network, tc.addr, err, tc.want)
 		}
+	}
+	var unknown *net.DNSError
+	if _, err := n.DialContext(t.Context(), "tcp", "other:80"); !errors.As(err, &unknown) || !unknown.IsNotFound {
+		t.Errorf("dial of a name that nobody has: %v, want a DNS error", err)
 	}
 	if _, err := n.Listen("localhost:9000"); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("second listener on a port: %v, want EADDRINUSE", err)

@@ -90,6 +90,26 @@ func noAnswerRefundsAll(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeBill(cfg, t, ended(proxy.OutcomeNoAnswer), func(bill *proxy.Bill) { charge(bill, nothing) })
 }
 
+// unreachableKeepsAll charges a request that never left as if the provider had answered it.
+func unreachableKeepsAll(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeBill(cfg, t, ended(proxy.OutcomeUnreachable), func(bill *proxy.Bill) { charge(bill, reservation) })
+}
+
+// unreachableLeaks has no settlement on the way out of a request that never left.
+func unreachableLeaks(cfg proxy.Config, t *Trigger) proxy.Config {
+	return loseBill(cfg, t, ended(proxy.OutcomeUnreachable))
+}
+
+// interimKeepsAll takes an interim response for the beginning of an answer.
+func interimKeepsAll(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeBill(cfg, t, ended(proxy.OutcomeInterimOnly), func(bill *proxy.Bill) { charge(bill, reservation) })
+}
+
+// failureKeepsAll lets a client pay for a mistake of the limiter's own.
+func failureKeepsAll(cfg proxy.Config, t *Trigger) proxy.Config {
+	return changeBill(cfg, t, ended(proxy.OutcomeInternal), func(bill *proxy.Bill) { charge(bill, reservation) })
+}
+
 // timeoutLeaks has no settlement on the way out of a timeout.
 func timeoutLeaks(cfg proxy.Config, t *Trigger) proxy.Config {
 	return loseBill(cfg, t, ended(proxy.OutcomeTimeout))

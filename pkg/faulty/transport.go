@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -96,6 +97,51 @@ func withBody(req *http.Request, body []byte) *http.Request {
 	out := req.Clone(req.Context())
 	out.Body = io.NopCloser(bytes.NewReader(body))
 	return out
+}
+
+// failsInside breaks down between the reservation and the request.
+func failsInside(cfg proxy.Config, t *Trigger) proxy.Config {
+	next := cfg.Transport
+	cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+		if t.Strikes() {
+			panic("a limiter that fails on purpose")
+		}
+		return next.RoundTrip(req)
+	})
+	return cfg
+}
+
+// leavingUnnoticed does not know that a client has left before it writes to it.
+func leavingUnnoticed(cfg proxy.Config, t *Trigger) proxy.Config {
+	inner := cfg.Middleware
+	cfg.Middleware = func(h http.Handler) http.Handler {
+		return inner(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if t.Strikes() {
+				r = r.WithContext(context.WithoutCancel(r.Context()))
+			}
+			h.ServeHTTP(w, r)
+		}))
+	}
+	return cfg
+}
+
+// drainsEverything reads a response to its end for a client that has left, however long it is. The bound is of the whole limiter:
+// there are no occasions.
+func drainsEverything(cfg proxy.Config, _ *Trigger) proxy.Config {
+	cfg.Drain.Bytes = math.MaxInt64
+	return cfg
+}
+
+// drainsForEveryone reads on for any number of clients that have left.
+func drainsForEveryone(cfg proxy.Config, _ *Trigger) proxy.Config {
+	cfg.Drain.Most = math.MaxInt
+	return cfg
+}
+
+// drainsForever reads on for a client that has left for as long as it takes.
+func drainsForever(cfg proxy.Config, _ *Trigger) proxy.Config {
+	cfg.Drain.Time = -1
+	return cfg
 }
 
 // notCancelled goes on talking to the provider when nobody is there to listen, for as long as it takes.

@@ -150,6 +150,12 @@ var wireCases = []wireCase{
 			t.Errorf("got %q after %v, want nothing for 3s", w.raw, w.took)
 		}
 	}},
+	{fault: "hang_before_headers", plan: "{http: {informational: [103, 103]}, fault: {kind: hang_before_headers, for: 3s}}", check: func(t *testing.T, w wireSeen) {
+		t.Helper()
+		if want := strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 2); w.raw != want || w.took < 3*time.Second {
+			t.Errorf("got %q after %v, want %q", w.raw, w.took, want)
+		}
+	}},
 	{fault: "truncate", plan: "fault: {kind: truncate, after: {after_usage: true}}", body: chatBody, check: whole(usageSent(true), func(t *testing.T, w wireSeen) {
 		t.Helper()
 		if gjson.Valid(w.body) || !strings.HasSuffix(w.body, "}}") {

@@ -22,10 +22,14 @@ type httpOutput struct {
 	aborted  bool // the handler must panic with http.ErrAbortHandler
 }
 
-func (o *httpOutput) head(a *answer) error {
-	for _, code := range a.x.plan.HTTP.Informational {
-		o.w.WriteHeader(code)
+func (o *httpOutput) interim(codes []int) error {
+	for _, code := range codes {
+		o.w.WriteHeader(code) // it flushes
 	}
+	return nil
+}
+
+func (o *httpOutput) head(a *answer) error {
 	h := o.w.Header()
 	maps.Copy(h, a.header)
 	switch a.framing() {
@@ -108,10 +112,14 @@ func openRaw(ctx context.Context, rc *http.ResponseController) (*rawOutput, cont
 	return o, ctx, nil
 }
 
-func (o *rawOutput) head(a *answer) error {
-	for _, code := range a.x.plan.HTTP.Informational {
+func (o *rawOutput) interim(codes []int) error {
+	for _, code := range codes {
 		fmt.Fprintf(o.buf, "HTTP/1.1 %d %s\r\n\r\n", code, http.StatusText(code))
 	}
+	return o.buf.Flush()
+}
+
+func (o *rawOutput) head(a *answer) error {
 	if a.x.plan.HTTP.Proto == "1.0" {
 		o.proto = "HTTP/1.0"
 	}

@@ -22,6 +22,7 @@ type player struct {
 
 // output is the way to the client: net/http's, or the bare connection for what net/http refuses to send.
 type output interface {
+	interim(codes []int) error     // 1xx responses, flushed
 	head(a *answer) error          // status line and headers, not yet flushed
 	write(data []byte) error       // body bytes
 	flush() error                  // what was written is on its way
@@ -55,6 +56,9 @@ func (p *player) body(ctx context.Context) error {
 	}
 	if err := p.m.gate.pass(ctx, "headers", plan.Hold); err != nil {
 		return err
+	}
+	if err := p.out.interim(plan.HTTP.Informational); err != nil {
+		return errors.Join(errGone, err)
 	}
 	if p.a.ending == endHang {
 		return p.stall(ctx)

@@ -186,16 +186,11 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 		for name, p := range m.Plans {
 			opts.Plans[name] = w.plan(p, name)
 		}
-		if m.Listen != "" && !w.cell.Virtual {
-			listen = m.Listen
-		}
+		listen = first(m.Listen, listen)
 		advertise = m.Advertise
 	}
-	if w.o.MockListen != "" && !w.cell.Virtual {
-		listen = w.o.MockListen
-	}
-	if w.o.MockAdvertise != "" {
-		advertise = w.o.MockAdvertise
+	if !w.cell.Virtual { // the options are for a target that reaches the mock over a real network
+		listen, advertise = first(w.o.MockListen, listen), first(w.o.MockAdvertise, advertise)
 	}
 	w.standard = opts.Plan
 	if at := w.mockURL(); at != "" {
@@ -214,10 +209,7 @@ func (w *world) openMock(ctx context.Context) (backend string, shut func() error
 	done := make(chan error, 1)
 	go func() { done <- mock.Serve(serving, l) }()
 	w.direct = "http://" + l.Addr().String()
-	if advertise == "" || w.cell.Virtual {
-		advertise = "http://" + l.Addr().String()
-	}
-	return advertise, func() error {
+	return first(advertise, w.direct), func() error {
 		w.mock.Release()
 		cancel()
 		if err := <-done; err != nil {

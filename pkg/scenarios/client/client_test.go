@@ -177,7 +177,7 @@ func TestOutcomes(t *testing.T) {
 		{"cut in the body", abort(false, head), "", client.Truncated, "half", io.ErrUnexpectedEOF},
 		{"cut before the head", abort(false, ""), "", client.Truncated, "", io.EOF},
 		{"no HTTP", abort(false, "hello\r\n\r\n"), "", client.Failed, "", nil},
-		{"nobody there", nil, "http://other.test/", client.Failed, "", syscall.ECONNREFUSED},
+		{"nobody there", nil, "http://127.0.0.1:1/", client.Failed, "", syscall.ECONNREFUSED},
 		{"too slow", func(http.ResponseWriter, *http.Request) { time.Sleep(time.Hour) }, "", client.Timeout, "", nil},
 		{"a redirect is an answer", func(w http.ResponseWriter, r *http.Request) {
 			if calls++; calls > 1 {

@@ -270,7 +270,7 @@ func labelsOf(choice []coordinate) []Label {
 func (c *compiler) clock(p *Program, cell *Cell) {
 	external := cell.Target != nil && cell.Target.URL != ""
 	p.External = p.External || external
-	apart := external || cell.Mock != nil && (cell.Mock.URL != "" || cell.Mock.Listen != "")
+	apart := external || cell.Mock != nil && cell.Mock.URL != ""
 	cell.Virtual = !apart && cell.Scenario.Clock != "real"
 	if apart && cell.Scenario.Clock == "virtual" {
 		c.report(Problem{Pos: cell.Scenario.node.at("clock").pos, Message: "clock: virtual needs target and mock in-process", Expected: "clock: real, or no clock", Anchor: "clock"})

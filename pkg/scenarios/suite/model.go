@@ -63,7 +63,7 @@ type Backend struct {
 
 // Mock configures the mock backend of the suite.
 type Mock struct {
-	Listen    string           `json:"listen,omitempty"`    // address to bind; default: in memory, or a free port on loopback
+	Listen    string           `json:"listen,omitempty"`    // address to bind, in memory if the target is in-process; default: a free port
 	Advertise string           `json:"advertise,omitempty"` // base URL by which the target reaches it
 	URL       string           `json:"url,omitempty"`       // a mock that runs already
 	Plan      *Plan            `json:"plan,omitempty"`      // the answer to every request that says nothing else
