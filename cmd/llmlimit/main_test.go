@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,6 +36,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", os.Getenv("GORACE"))
+			for _, name := range []string{"GATEWAY", "MOCKADDR"} { // where two servers may listen
+				env.Setenv(name, unusedPort(t))
+			}
 			suites, err := filepath.Abs("../../scenarios")
 			env.Setenv("SUITES", suites)
 			return err
@@ -41,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":     exits,
 			"port":      port,
+			"reached":   reached,
 			"readyfile": readyFile,
 			"replace":   replace,
 		},
@@ -79,6 +85,21 @@ func readyFile(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	ts.Fatalf("%s was never written", args[0])
+}
+
+// reached waits until something listens: reached HOST:PORT.
+func reached(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: reached HOST:PORT")
+	}
+	var dialer net.Dialer
+	for deadline := now().Add(20 * time.Second); now().Before(deadline); time.Sleep(10 * time.Millisecond) { // as above
+		if conn, err := dialer.DialContext(context.Background(), "tcp", args[0]); err == nil {
+			_ = conn.Close()
+			return
+		}
+	}
+	ts.Fatalf("nothing ever listened on %s", args[0])
 }
 
 // port puts the host and port of a URL into a variable: port URL VAR.

@@ -71,11 +71,13 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
   llmlimit run scenarios.yaml --report junit=out.xml
   llmlimit run --id 'refund*' --fault no-refund     watch a scenario go red
   llmlimit run --tags 'load && !nightly' -j 2
+  llmlimit run --target http://127.0.0.1:8080 --mock-listen 127.0.0.1:9000     your gateway, by the profile
   llmlimit run suite.yaml --target http://127.0.0.1:8080 --mock-listen 127.0.0.1:9000
   llmlimit run suite.yaml --dry-run                 what it would send and cost`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: suiteCompletion,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.aim(args, &f.selection)
 			if f.watch {
 				return a.watch(cmd.Context(), args, f, changedFlags(cmd.Flags()))
 			}
@@ -136,6 +138,19 @@ func (s *selection) register(fl *pflag.FlagSet) {
 	fl.StringVar(&s.rerunFailed, "rerun-failed", "", "run only what did not pass in this run.json")
 }
 
+// tokenLimit is the profile that is meant for any gateway.
+const tokenLimit = "token-limit"
+
+// aim chooses the profile where a gateway is to be judged and nobody says by what: the
+// other built-in suites bring policies of their own, which it does not have.
+func (a *app) aim(args []string, s *selection) {
+	if len(args) > 0 || s.profile != "" || s.targetURL == "" && s.targetFile == "" {
+		return
+	}
+	s.profile = tokenLimit
+	fmt.Fprintf(a.stderr, "no suite is named: the gateway is judged by --profile %s\n", tokenLimit)
+}
+
 // changedFlags are the settings that are not defaults, for the report.
 func changedFlags(fl *pflag.FlagSet) map[string]string {
 	changed := map[string]string{}
@@ -188,7 +203,7 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	options := scenarios.Options{
 		Target: bundled{}, Faults: f.faults, Child: child, Workers: f.workers, FailFast: f.failFast,
 		MockListen: f.mockListen, MockAdvertise: f.mockAdvertise, MockURL: f.mockURL,
-		Header: headerMap(f.headers), TLS: scenarios.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, Insecure: f.insecure},
+		Rerun: f.again(), Header: headerMap(f.headers), Secrets: credentials(f.headers), TLS: scenarios.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, Insecure: f.insecure},
 		Environment: scenarios.Environment{
 			Version: info.Version, Commit: info.Commit, Go: info.Go, OS: info.OS, Arch: info.Arch,
 			CPUs: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Flags: changed,
@@ -246,6 +261,44 @@ func (f *runFlags) check() error {
 		}
 	}
 	return f.checkOutput()
+}
+
+// again are the flags that a scenario needs to run as it did, without what may be
+// secret.
+func (f *runFlags) again() []string {
+	var args []string
+	value := func(name, value string) {
+		if value != "" {
+			args = append(args, "--"+name, value)
+		}
+	}
+	flag := func(name string, set bool) {
+		if set {
+			args = append(args, "--"+name)
+		}
+	}
+	value("profile", f.profile)
+	value("tags", f.tags)
+	value("target", redacted(f.targetURL))
+	value("target-file", f.targetFile)
+	value("mock", redacted(f.mockURL))
+	value("mock-listen", f.mockListen)
+	value("mock-advertise", redacted(f.mockAdvertise))
+	for _, h := range f.headers {
+		name, _, _ := strings.Cut(h, ":")
+		value("header", name+": …")
+	}
+	value("ca", f.ca)
+	value("cert", f.cert)
+	value("key", f.key)
+	flag("insecure", f.insecure)
+	flag("allow-remote", f.remote)
+	value("var-file", f.varFile)
+	for _, v := range f.vars {
+		name, _, _ := strings.Cut(v, "=")
+		value("var", name+"=…")
+	}
+	return args
 }
 
 func headerMap(lines []string) map[string]string {
@@ -365,6 +418,24 @@ func failedIn(path string) ([]string, error) {
 		return nil, failWith(exitUsage, "nothing failed in %s", path)
 	}
 	return ids, nil
+}
+
+// credentials are the values of headers that nobody else may see.
+func credentials(lines []string) []string {
+	var all []string
+	for name, value := range headerMap(lines) {
+		switch name = strings.ToLower(name); {
+		case name == "authorization", name == "proxy-authorization":
+			_, credential, ok := strings.Cut(value, " ") // the scheme is no secret
+			if !ok {
+				credential = value
+			}
+			all = append(all, credential)
+		case isSecret(name):
+			all = append(all, value)
+		}
+	}
+	return all
 }
 
 // redacted is a URL without its password.

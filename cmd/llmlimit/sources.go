@@ -138,7 +138,7 @@ func embeddedSources() ([]scenarios.Source, error) {
 			return err
 		}
 		data, err := embedded.Suites.ReadFile(file)
-		all = append(all, scenarios.Source{Name: "scenarios/" + file, Data: data, ReadFile: beside(embedded.Suites.ReadFile, path.Dir(file), path.Join)})
+		all = append(all, scenarios.Source{Name: "scenarios/" + file, Data: data, Builtin: true, ReadFile: beside(embedded.Suites.ReadFile, path.Dir(file), path.Join)})
 		return err
 	})
 	if err != nil {

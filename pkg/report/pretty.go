@@ -38,6 +38,18 @@ const (
 // a budget drawn, a summary. A long run in which all went well fits on a screen.
 func Pretty(w io.Writer, run *scenarios.RunResult, style Style) error {
 	p := &pretty{style: style}
+	if reason, n := sameError(run); n > 1 {
+		p.nothingJudged(reason, n)
+	} else {
+		p.results(run)
+	}
+	p.summary(run)
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// results writes what came of each scenario, and explains it.
+func (p *pretty) results(run *scenarios.RunResult) {
 	lines := 0
 	for i := range run.Suites {
 		lines += len(byScenario(&run.Suites[i]))
@@ -61,11 +73,9 @@ func Pretty(w io.Writer, run *scenarios.RunResult, style Style) error {
 	if folded {
 		fmt.Fprintln(p)
 	}
+	p.notes(run)
 	p.failures(run)
 	p.budget(run)
-	p.summary(run)
-	_, err := io.WriteString(w, p.String())
-	return err
 }
 
 // folded writes a suite in which all passed as one line.

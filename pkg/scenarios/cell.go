@@ -60,12 +60,12 @@ type world struct {
 func runCell(ctx context.Context, s *PlannedSuite, cell *suite.Cell, o *Options, report func(LoadProgress)) *ScenarioResult {
 	w := &world{
 		suite: s, cell: cell, o: o, report: report,
-		secret: masker(s.Program.Secrets),
+		secret: masker(slices.Concat(s.Program.Secrets, o.Secrets)),
 		turn:   make(chan struct{}, 1),
 		rng:    rand.New(rand.NewPCG(cell.Seed, 0x5ce7a710)), //nolint:gosec // reproducible on purpose
 		steps:  map[string]*suite.StepResult{},
 		saved:  map[string]any{},
-		result: describe(s, cell, rerunArguments(o)),
+		result: describe(cell),
 	}
 	w.turn <- struct{}{}
 	if cell.Skip != "" {

@@ -205,6 +205,7 @@ func (e *execution) finish(u *unit, r *ScenarioResult) {
 	if err := e.over(); err != nil && cutOff(r) {
 		r.Outcome, r.Reason = Skip, fmt.Sprintf("the run ended before it: %v", err)
 	}
+	r.Rerun = e.again(u)
 	u.result = r
 	if e.o.FailFast && (r.Outcome == Fail || r.Outcome == Error) && !e.failed {
 		e.failed = true
@@ -242,7 +243,7 @@ func (e *execution) tell(event Event) {
 }
 
 // describe is what is known of a cell before it has run.
-func describe(s *PlannedSuite, cell *suite.Cell, extra []string) *ScenarioResult {
+func describe(cell *suite.Cell) *ScenarioResult {
 	r := &ScenarioResult{
 		ID: cell.ID, Scenario: cell.Scenario.ID, File: cell.Pos.File, Line: cell.Pos.Line,
 		Requirement: cell.Scenario.Requirement, Level: cell.Scenario.Level, Strength: cell.Scenario.Strength,
@@ -259,27 +260,31 @@ func describe(s *PlannedSuite, cell *suite.Cell, extra []string) *ScenarioResult
 			r.Cell[label.Axis] = label.Value
 		}
 	}
-	r.Rerun = append([]string{"run", s.source.Name, "--id", cell.ID, "--seed", fmt.Sprint(s.Program.Seed)}, extra...)
 	return r
 }
 
-func rerunArguments(o *Options) []string {
-	var args []string
-	for _, fault := range o.Faults {
+// again is the command line by which one cell runs as it did.
+func (e *execution) again(u *unit) []string {
+	args := []string{"run"}
+	if !u.suite.source.Builtin {
+		args = append(args, u.suite.source.Name)
+	}
+	args = append(args, "--id", u.cell.ID, "--seed", fmt.Sprint(u.suite.Program.Seed))
+	for _, fault := range e.o.Faults {
 		args = append(args, "--fault", fault)
 	}
-	return append(args, o.Rerun...)
+	return append(args, e.o.Rerun...)
 }
 
 func skipped(u *unit, reason string) *ScenarioResult {
-	r := describe(u.suite, u.cell, nil)
+	r := describe(u.cell)
 	r.Outcome, r.Reason = Skip, reason
 	return r
 }
 
 // failedToRun is the result of a cell that has none of its own.
 func failedToRun(u *unit, err error) *ScenarioResult {
-	r := describe(u.suite, u.cell, nil)
+	r := describe(u.cell)
 	r.Outcome, r.Reason = Error, fmt.Sprint(err)
 	if errors.Is(err, errFailFast) {
 		r.Outcome = Skip

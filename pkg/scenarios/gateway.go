@@ -101,12 +101,12 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 	if err != nil || look == nil {
 		return err
 	}
-	little, err := mockllm.PlanFromValue(map[string]any{"usage": "1/0"}) // it costs its client one token
+	one, err := mockllm.PlanFromValue(map[string]any{"usage": "1/0"}) // it costs its client one token
 	if err != nil {
 		return fmt.Errorf("looking at the target: %w", err)
 	}
 	for {
-		entries := look.send(ctx, little, nil)
+		entries := look.send(ctx, one, nil)
 		if err = w.diagnose(look, entries); err == nil {
 			a.channels = arrived(entries)
 			break
@@ -123,6 +123,9 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 		}
 	}
 	if note := w.announced(look.x); note != "" {
+		if w.suite.source.Builtin && w.suite.options.Target == nil { // nobody has said that the limit is this one
+			return fmt.Errorf("%s; `llmlimit probe %s > target.yaml` writes a block for this gateway, --target-file target.yaml takes it", note, w.cell.Target.URL)
+		}
 		a.notes = append(a.notes, note)
 	}
 	if r := w.cell.Target.Ready; r != nil && r.LimiterProbe {
@@ -225,10 +228,20 @@ func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any)
 	return slices.Clone(entries[min(seen, len(entries)):])
 }
 
-// lookBody is the body of a look: an answer whole, and with a marker.
+// little is an output allowance that every limit has room for, and that is the least
+// which some providers accept.
+const little = 16
+
+// lookBody is the body of a look: an answer whole, with a marker, and asking for
+// little, because a suite may begin with a request that has to be rejected.
 func lookBody(asked *suite.Request, id string, over map[string]any) []byte {
 	value := marked(asked.JSON.Value, asked.Path, id)
 	if object, ok := value.(map[string]any); ok {
+		for _, allowance := range []string{"max_tokens", "max_completion_tokens", "max_output_tokens"} {
+			if _, given := object[allowance]; given {
+				object[allowance] = little
+			}
+		}
 		maps.Copy(object, over) // marked has made a copy
 	}
 	body, err := json.Marshal(value)

@@ -26,7 +26,6 @@ type job struct {
 	IDs     []string          `json:"ids,omitempty"`
 	Only    []string          `json:"only,omitempty"`
 	Faults  []string          `json:"faults,omitempty"`
-	Rerun   []string          `json:"rerun,omitempty"`
 	Cell    string            `json:"cell"`
 }
 
@@ -43,7 +42,7 @@ func newJob(s *PlannedSuite, cell *suite.Cell, o *Options) (json.RawMessage, err
 		Name: s.source.Name, Data: s.source.Data, Files: s.files, Env: s.env,
 		Vars: s.options.Vars, RunID: s.Program.RunID, Seed: s.Program.Seed,
 		Profile: s.options.Profile, Tags: s.options.Tags, IDs: s.options.IDs, Only: s.options.Only,
-		Faults: o.Faults, Rerun: o.Rerun, Cell: cell.ID,
+		Faults: o.Faults, Cell: cell.ID,
 	})
 }
 
@@ -70,7 +69,7 @@ func Child(target Target) bubble.Handler {
 			if cell.ID != j.Cell {
 				continue
 			}
-			o := &Options{Target: target, Faults: j.Faults, Rerun: j.Rerun}
+			o := &Options{Target: target, Faults: j.Faults}
 			result := runCell(ctx, planned.suite, cell, o, func(p LoadProgress) { emit(p) })
 			return answer{Result: result, History: result.History, Sendings: result.sendings}, nil
 		}
@@ -80,7 +79,7 @@ func Child(target Target) bubble.Handler {
 
 // key tells plans apart.
 func (j job) key() string {
-	j.Cell, j.Rerun, j.Faults = "", nil, nil
+	j.Cell, j.Faults = "", nil
 	text, err := json.Marshal(j)
 	if err != nil { // a job that came from JSON goes back into it
 		return ""

@@ -15,6 +15,8 @@ import (
 type Source struct {
 	Name string // path, as messages show it
 	Data []byte
+	// Builtin says that the program has it, so that it runs again without a file.
+	Builtin bool
 	// ReadFile reads what the suite refers to (bodies, policies, includes); paths
 	// are relative to the suite. Nil: it can refer to nothing.
 	ReadFile func(path string) ([]byte, error)

@@ -26,6 +26,8 @@ type Options struct {
 	MockListen, MockAdvertise, MockURL string
 	// Header is added to every request to a target by URL; it overrides the suite's.
 	Header map[string]string
+	// Secrets are values that every output masks, beside those of the suites.
+	Secrets []string
 	// TLS overrides the suite's, field by field.
 	TLS TLSFiles
 	// Environment goes into the result as it is, except Target and Faults, which
@@ -33,8 +35,8 @@ type Options struct {
 	Environment Environment
 	// Started is the instant that the result gives as its start.
 	Started time.Time
-	// Rerun is added to the arguments by which a scenario is run again, for
-	// settings that the runner does not know.
+	// Rerun is added to the command line by which a scenario runs again: the flags
+	// that say what was judged, and against what.
 	Rerun []string
 	// Observe hears of progress; calls never overlap. It must not block for long.
 	// Nil hears nothing.
