@@ -106,34 +106,41 @@ func encodeInvoke(x *exchange) reply {
 		}
 		return r
 	}
-	inner := anthropicEvents(x)
-	metrics := x.plan.UsageRaw == "" && slices.ContainsFunc(inner, func(e event) bool { return e.full })
-	events := make([]event, 0, len(inner))
-	for _, e := range inner {
-		told := e.full
-		if e.name == "message_stop" && metrics {
-			var b builder
-			b.add(`{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":`)
-			b.num(x.told.In - x.told.Cached - x.told.CacheWrite)
-			b.add(`,"outputTokenCount":`).num(x.told.Out).add(`,"cacheReadInputTokenCount":`).num(x.told.Cached)
-			b.add(`,"cacheWriteInputTokenCount":`).num(x.told.CacheWrite).add(`,"invocationLatency":1,"firstByteLatency":1}}`)
-			e.data, told = b.buf, true
+	events := anthropicEvents(x)
+	if x.plan.UsageRaw == "" && slices.ContainsFunc(events, func(e event) bool { return e.full }) {
+		for i := range events {
+			if events[i].name == "message_stop" {
+				events[i] = invocationMetrics(x)
+			}
 		}
-		var b builder
-		b.add(`{"bytes":"`)
-		b.usage.from = len(b.buf)
-		b.buf = base64.StdEncoding.AppendEncode(b.buf, e.data)
-		if told {
-			b.usage.to = len(b.buf)
-		} else {
-			b.usage = span{}
-		}
-		b.add(`"}`)
-		out := b.event("chunk")
-		out.full, out.content, out.pace = told, e.content, e.pace
-		events = append(events, out)
 	}
-	return reply{framing: frameAWS, contentType: awsType, header: map[string]string{"X-Amzn-Requestid": x.id}, events: events}
+	return reply{framing: frameAWS, contentType: awsType, header: map[string]string{"X-Amzn-Requestid": x.id}, events: events, wrapped: true}
+}
+
+// invocationMetrics is the last event of a stream, to which Bedrock adds its own count.
+func invocationMetrics(x *exchange) event {
+	var metrics, b builder
+	metrics.add(`{"inputTokenCount":`).num(x.told.In - x.told.Cached - x.told.CacheWrite)
+	metrics.add(`,"outputTokenCount":`).num(x.told.Out).add(`,"cacheReadInputTokenCount":`).num(x.told.Cached)
+	metrics.add(`,"cacheWriteInputTokenCount":`).num(x.told.CacheWrite).add(`,"invocationLatency":1,"firstByteLatency":1}`)
+	e := b.add(`{"type":"message_stop"`).member("amazon-bedrock-invocationMetrics", metrics.buf).add(`}`).event("message_stop")
+	e.full = true
+	return e
+}
+
+// wrapped puts an event into the event that InvokeModelWithResponseStream has for all.
+func wrapped(e *event) *event {
+	out := *e
+	out.name, out.usage = "chunk", span{}
+	var b builder
+	b.add(`{"bytes":"`)
+	from := len(b.buf)
+	b.buf = base64.StdEncoding.AppendEncode(b.buf, e.data)
+	if !e.usage.empty() {
+		out.usage = span{from, len(b.buf)}
+	}
+	out.data = b.add(`"}`).buf
+	return &out
 }
 
 // bedrockExceptions are the exception names by status.

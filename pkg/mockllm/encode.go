@@ -44,6 +44,7 @@ type reply struct {
 	eol         string // of event lines, "" for \n
 	header      map[string]string
 	events      []event
+	wrapped     bool // of frameAWS: each event is in base64 inside another one
 }
 
 // event is one message of an answer: JSON, or a sentinel such as [DONE].

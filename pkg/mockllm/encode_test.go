@@ -322,6 +322,32 @@ func TestUsageAtInEveryDialect(t *testing.T) {
 	}
 }
 
+// A fault of an event is one of what is wrapped, not of the wrapping.
+func TestFaultsInsideOfWrappedEvents(t *testing.T) {
+	t.Parallel()
+	for kind, inside := range map[string]string{
+		"escaped_key": `"\u0061mazon-bedrock-invocationMetrics"`, "duplicate_usage": `"outputTokenCount":20`, "multiline_data": "{\n\"type\"", "nested_usage": `"response":{"amazon`,
+	} {
+		p := Plan{Usage: Usage{In: Count(10), Out: Count(40)}, Fault: Fault{Kind: kind}}
+		var got strings.Builder
+		d, r := eventstream.NewDecoder(), bytes.NewReader(compiled(t, "invoke stream", p).body())
+		for r.Len() > 0 {
+			m, err := d.Decode(r, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			plain, err := base64.StdEncoding.DecodeString(gjson.GetBytes(m.Payload, "bytes").String())
+			if err != nil || !json.Valid(plain) || m.Headers.Get(":event-type").String() != "chunk" {
+				t.Fatalf("%s: %v in %s", kind, err, m.Payload)
+			}
+			got.Write(plain)
+		}
+		if !strings.Contains(got.String(), inside) {
+			t.Errorf("%s: %s is not in %s", kind, inside, got.String())
+		}
+	}
+}
+
 func TestUsageRawIsVerbatim(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{`{"total_tokens":1,"total_tokens":2}`, `"many"`, `{"total_tokens":-5}`, `{"total_tokens":1e30}`, `{"total_tokens":"50"}`} {

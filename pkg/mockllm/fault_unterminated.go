@@ -13,7 +13,7 @@ var faultUnterminated = fault{
 		}
 		if len(a.segments) > 0 {
 			s := &a.segments[len(a.segments)-1]
-			s.data = bytes.TrimRight(s.data, "\r\n")
+			s.data, s.asked = bytes.TrimRight(s.data, "\r\n"), span{} // without its blank line it is no event
 		}
 	},
 }

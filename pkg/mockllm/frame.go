@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // segment is what is written and flushed at once, and how long before it to wait.
@@ -34,18 +36,27 @@ func frame(r *reply, p *Plan) []segment {
 		case frameArray:
 			s = arrayItem(e, i, len(r.events))
 		case frameAWS:
+			if r.wrapped {
+				e = wrapped(e)
+			}
 			s = awsFrame(e, "event")
 		}
 		if !e.final {
 			s.usage = span{}
 		}
-		if !e.asked {
+		if !e.asked || !tellsUsage(e.data) {
 			s.asked = span{}
 		}
 		s.content, s.index = e.content, i
 		segments = append(segments, s)
 	}
 	return segments
+}
+
+// tellsUsage reports whether anybody can see that data is usage and nothing else. A chunk of null, or one that a fault has
+// disguised, could be there for another reason: nobody may take it out.
+func tellsUsage(data []byte) bool {
+	return gjson.ValidBytes(data) && gjson.GetBytes(data, "usage").IsObject() && gjson.GetBytes(data, "choices.#").Int() == 0
 }
 
 // sseFrame writes events as lines.
@@ -114,7 +125,10 @@ func (f *sseFrame) event(e *event, i, n int) segment {
 		line("retry", "3000")
 	}
 	if f.comments == "inside" {
-		b.add(f.comment)
+		alone := len(b.buf) == start
+		if b.add(f.comment); alone { // before the first line of the event it is none of it
+			start = len(b.buf)
+		}
 	}
 	// A line feed in the data starts another data line; the usage never contains one unless it was told raw.
 	var usage span

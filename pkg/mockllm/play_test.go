@@ -260,7 +260,7 @@ func synctestServe(t *testing.T, p Plan) {
 // What a proxy must take out again, if it was the proxy that asked for usage.
 func TestUsageEventRange(t *testing.T) {
 	t.Parallel()
-	for _, sse := range []SSE{{Split: "n:7"}, {Comments: "every:2"}, {Comments: "between", Split: "random"}} {
+	for _, sse := range []SSE{{Split: "n:7"}, {Comments: "every:2"}, {Comments: "between", Split: "random"}, {Comments: "inside"}} {
 		usageEventRange(t, sse)
 	}
 }
@@ -284,6 +284,22 @@ func usageEventRange(t *testing.T, sse SSE) {
 			t.Error("a range although nobody asked")
 		}
 	})
+}
+
+// A chunk that nobody can tell from one that would be there anyway is not to be taken out.
+func TestUsageEventThatNobodyCanTell(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"usage_at: null_value", "usage_raw: '50'", "usage_raw: '{'", "fault: nested_usage", "fault: two_documents", "fault: unterminated",
+		"fault: {kind: malformed_json, after: {before_usage: true}}", "http: {encoding: gzip}",
+	} {
+		inBubble(t, Options{Plan: plan(t, text)}, func(b *bench) {
+			_, _, _ = b.post(chatPath, streamBody, "id=x")
+			if r := b.last("x").Sent.UsageEvent; r != nil {
+				t.Errorf("%s: the journal has a range: %+v", text, *r)
+			}
+		})
+	}
 }
 
 func TestKeepAliveAfterAnAnswer(t *testing.T) {

@@ -117,10 +117,23 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 			t.Errorf("Shutdown: %v", err)
 		}
 		stopProxy()
-		transport.CloseIdleConnections()
+		for _, used := range []http.RoundTripper{transport, cfg.Transport} {
+			if used, ok := used.(*http.Transport); ok {
+				used.CloseIdleConnections()
+			}
+		}
 		stopMock()
 		time.Sleep(time.Second) // a server that closes on unread bytes lingers for half a second
 	})
+}
+
+// speaking makes the proxy talk to its upstream in HTTP/2.
+func speaking(h2 bool) func(*proxy.Config) {
+	return func(c *proxy.Config) {
+		if was, ok := c.Transport.(*http.Transport); ok && h2 {
+			c.Transport = proxy.NewTransport(proxy.TransportOptions{DialContext: was.DialContext, H2C: true})
+		}
+	}
 }
 
 // serve runs a server until the returned function is called.

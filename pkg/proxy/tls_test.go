@@ -77,14 +77,7 @@ func TestTLS(t *testing.T) {
 
 // TestCleartextHTTP2 speaks HTTP/2 without TLS on both sides, in virtual time.
 func TestCleartextHTTP2(t *testing.T) {
-	var h2c *http.Transport
-	change := func(c *proxy.Config) {
-		dial := c.Transport.(*http.Transport).DialContext
-		h2c = proxy.NewTransport(proxy.TransportOptions{DialContext: dial, H2C: true})
-		c.Transport = h2c
-	}
-	inSystem(t, tpmRules, change, func(s *system) {
-		defer h2c.CloseIdleConnections()
+	inSystem(t, tpmRules, speaking(true), func(s *system) {
 		client := s.newClient(true)
 		defer client.CloseIdleConnections()
 		got := s.do(client, s.request(s.t.Context(), chatPath, streamBody, nil))
