@@ -54,7 +54,11 @@ func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
 	}
 	for _, source := range sources {
 		s, found := planSuite(source, o, chance)
-		problems = append(problems, found...)
+		for _, p := range found {
+			if !slices.Contains(problems, p) { // suites share a target file
+				problems = append(problems, p)
+			}
+		}
 		if s != nil {
 			plan.Suites = append(plan.Suites, s)
 		}

@@ -64,6 +64,7 @@ func (c *compiler) program() *Program {
 	}
 	c.resolveVars(p.RunID)
 	c.resolveHead(p)
+	c.reference(p.RunID)
 	selection, err := newSelection(o)
 	if err != nil {
 		c.report(Problem{Pos: Pos{File: "--tags"}, Message: err.Error()})
@@ -323,6 +324,28 @@ func (c *compiler) target(scope *scope) *Target {
 	return out
 }
 
+// reference holds the limits of a target file against those that a profile is written
+// for: its requests are of sizes that prove something at that limit and no other.
+func (c *compiler) reference(runID string) {
+	if c.suite.Profile == nil || c.options.Target == nil || len(c.suite.Scenarios) == 0 {
+		return
+	}
+	scope := &scope{vars: c.vars, env: c.options.Env, run: map[string]any{"id": runID}, used: c.used}
+	own := *c
+	own.options.Target, own.reporter = nil, &reporter{} // what is wrong with the suite's block is said elsewhere
+	written := own.target(scope).Limits
+	for _, declared := range c.target(scope).Limits {
+		i := slices.IndexFunc(written, func(l Limit) bool { return l.Name == declared.Name })
+		if i < 0 || written[i].like(declared) {
+			continue
+		}
+		c.report(Problem{
+			Pos: declared.Pos, Message: fmt.Sprintf("the limit %s is %s; the profile %s is written for %s", declared.Name, declared.size(), c.suite.Profile.Name, written[i].size()),
+			Expected: "one client of the gateway with that limit, for the time of the test", Anchor: "target",
+		})
+	}
+}
+
 // mayBeUnset tells whether a node is one where an unset environment variable
 // just switches a feature off, or leaves the gateway to be named by --target.
 func mayBeUnset(target, at *node) bool {
@@ -399,11 +422,7 @@ func (t *Target) view() *TargetView {
 		out.Settle = *t.Settle
 	}
 	for _, limit := range t.Limits {
-		burst := limit.Burst
-		if burst == 0 {
-			burst = limit.Amount
-		}
-		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: burst, Rate: limit.Rate()}
+		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.most(), Rate: limit.Rate()}
 	}
 	return out
 }

@@ -488,6 +488,44 @@ func TestTargetURL(t *testing.T) {
 	}
 }
 
+// Requests of a profile prove something at the limit that it is written for. Limits
+// that it does not know are the business of whoever declares them.
+func TestProfileIsWrittenForALimit(t *testing.T) {
+	const text = `version: 1
+suite: x
+profile: { name: p, version: v1 }
+target: { url: "${env.NOWHERE}", limits: [ { name: tpm, dimension: tokens, amount: 600, per: 60s } ] }
+scenarios: [ { id: a, steps: [ { send: {}, expect: { status: 200 } } ] } ]
+`
+	for limit, want := range map[string]string{
+		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 600, window: calendar }": "",
+		"{ name: tpm, dimension: tokens, amount: 300, per: 30s, burst: 600 }":                   "", // the same rate and burst
+		"{ name: other, dimension: tokens, amount: 5, per: 1s }":                                "",
+		"{ name: tpm, dimension: tokens, amount: 500, per: 60s }":                               "the limit tpm is 500 tokens in 1m0s; the profile p is written for 600 tokens in 1m0s",
+		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 700 }":                   "is 600 tokens in 1m0s with a burst of 700; the profile",
+		"{ name: tpm, dimension: tokens, amount: 600, per: 1s }":                                "is 600 tokens in 1s; the profile",
+		"{ name: tpm, dimension: requests, amount: 600, per: 60s }":                             "is 600 requests in 1m0s; the profile",
+	} {
+		file, problems := ReadTargetFile("t.yaml", []byte("target:\n  url: http://gw\n  limits: [ "+limit+" ]\n"))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		s, problems := Read("s.yaml", []byte(text), nil)
+		if problems.Err() != nil {
+			t.Fatal(problems)
+		}
+		_, problems = Compile(s, Options{Target: file, Profile: "p", Env: func(string) (string, bool) { return "", false }})
+		switch got := problems.Errors().String(); {
+		case want == "" && got != "":
+			t.Errorf("%s: %s", limit, got)
+		case !strings.Contains(got, want):
+			t.Errorf("%s: %q, want %q", limit, got, want)
+		case want != "" && !strings.HasPrefix(got, "t.yaml:3:13"):
+			t.Errorf("%s: %q is not where the limit stands", limit, got)
+		}
+	}
+}
+
 func TestTargetFile(t *testing.T) {
 	file, problems := ReadTargetFile("t.yaml", []byte("target:\n  url: http://gw\n  limits: [ { name: other, dimension: tokens, amount: 5, per: 1s } ]\nspend: { tokens: 9 }\n"))
 	if len(problems) > 0 {

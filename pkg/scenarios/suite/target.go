@@ -1,6 +1,9 @@
 package suite
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Target says what is judged: `serve` (the bundled proxy, in-process) or `url`
 // (any gateway), and what is known of it.
@@ -127,6 +130,30 @@ func (l Limit) Rate() float64 {
 		return 0
 	}
 	return float64(l.Amount) / l.Per.Seconds()
+}
+
+// most is how much can be there at once.
+func (l Limit) most() int64 {
+	if l.Burst == 0 {
+		return l.Amount
+	}
+	return l.Burst
+}
+
+// like reports whether two limits let the same through, whatever their windows.
+func (l Limit) like(other Limit) bool {
+	return l.Dimension == other.Dimension && l.most() == other.most() && l.Rate() == other.Rate()
+}
+
+func (l Limit) size() string {
+	text := fmt.Sprintf("%d %s", l.Amount, l.Dimension)
+	if l.Per > 0 {
+		text += fmt.Sprintf(" in %s", l.Per)
+	}
+	if l.most() != l.Amount {
+		text += fmt.Sprintf(" with a burst of %d", l.Burst)
+	}
+	return text
 }
 
 // Ready says when the target may be tested: its limiter works, not only its
