@@ -62,12 +62,19 @@ func (a *app) compare(base, now string, f compareFlags) error {
 	return nil
 }
 
-// regressions compares with the baseline, on stderr: stdout is for the results.
-func (a *app) regressions(baseline, run *scenarios.RunResult) error {
+// compared sets a run beside its baseline; nil without one.
+func compared(baseline, run *scenarios.RunResult) *report.Comparison {
 	if baseline == nil {
 		return nil
 	}
-	c := report.Compare(baseline, run, report.DefaultFloors())
+	return report.Compare(baseline, run, report.DefaultFloors())
+}
+
+// regressions tells what changed on stderr: stdout is for the results.
+func (a *app) regressions(c *report.Comparison) error {
+	if c == nil {
+		return nil
+	}
 	if err := c.Text(a.stderr); err != nil {
 		return written(err)
 	}

@@ -129,9 +129,10 @@ func openReports(specs []string) (reportFiles, error) {
 
 // write writes every report, also after one that failed. Each is renamed into
 // place: who reads it never sees half of it.
-func (r reportFiles) write(run *scenarios.RunResult) error {
+func (r reportFiles) write(run *scenarios.RunResult, changes *report.Comparison) error {
 	var errs []error
 	for _, f := range r {
+		f.kind = f.kind.Against(changes)
 		if err := f.write(run); err != nil {
 			errs = append(errs, fmt.Errorf("writing the %s report %s: %w", f.kind.Name, f.path, err))
 		}

@@ -12,6 +12,7 @@ import (
 
 func (a *app) reportCommand() *cobra.Command {
 	var to []string
+	var baseline string
 	cmd := &cobra.Command{
 		Use:   "report RUN.json --to KIND=PATH",
 		Short: "Render a run again, check and compare compliance reports",
@@ -26,9 +27,10 @@ Kinds: ` + report.Names() + `.`,
   llmlimit report badge acme.yaml > badge.svg`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: filesOnly,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.render(args[0], to) },
+		RunE:              func(_ *cobra.Command, args []string) error { return a.render(args[0], baseline, to) },
 	}
 	cmd.Flags().StringArrayVar(&to, "to", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
+	cmd.Flags().StringVar(&baseline, "baseline", "", "run.json to compare with: the html page shows what changed")
 	cmd.AddCommand(a.verifyCommand(), a.matrixCommand(), a.badgeCommand(), a.runSchemaCommand())
 	return cmd
 }
@@ -38,7 +40,7 @@ func filesOnly(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirec
 	return nil, cobra.ShellCompDirectiveDefault
 }
 
-func (a *app) render(path string, to []string) error {
+func (a *app) render(path, baseline string, to []string) error {
 	if len(to) == 0 {
 		return failWith(exitUsage, "nothing to write").withHint("give --to KIND=PATH; kinds: %s", report.Names())
 	}
@@ -46,11 +48,17 @@ func (a *app) render(path string, to []string) error {
 	if err != nil {
 		return err
 	}
+	var before *scenarios.RunResult
+	if baseline != "" {
+		if before, err = readRun("the baseline", baseline); err != nil {
+			return err
+		}
+	}
 	files, err := openReports(to)
 	if err != nil {
 		return err
 	}
-	return files.write(run)
+	return files.write(run, compared(before, run))
 }
 
 // readRun reads a run.json.

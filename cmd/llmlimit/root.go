@@ -21,8 +21,9 @@ type app struct {
 	env            map[string]string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	ended          os.Signal // the signal that ended the context, if one did
-	server         bool      // a signal is the ordinary end of this command
+	ended          os.Signal         // the signal that ended the context, if one did
+	server         bool              // a signal is the ordinary end of this command
+	origins        map[string]string // of the flags that were not set on the command line
 }
 
 // run is the program: it returns the exit code. The environment is given as
@@ -31,7 +32,7 @@ func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	if len(args) > 0 && args[0] == bubbleCommand {
 		runBubble() // never returns
 	}
-	a := &app{env: environment(environ), stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{env: environment(environ), stdin: stdin, stdout: stdout, stderr: stderr, origins: map[string]string{}}
 	ctx, stop := a.signals()
 	defer stop()
 

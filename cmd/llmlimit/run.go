@@ -79,13 +79,13 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.aim(args, &f.selection)
 			if f.watch {
-				return a.watch(cmd.Context(), args, f, changedFlags(cmd.Flags()))
+				return a.watch(cmd.Context(), args, f, a.changedFlags(cmd.Flags()))
 			}
 			files, err := suites(args)
 			if err != nil {
 				return err
 			}
-			return a.runSuites(cmd.Context(), files, f, changedFlags(cmd.Flags()))
+			return a.runSuites(cmd.Context(), files, f, a.changedFlags(cmd.Flags()))
 		},
 	}
 	fl := cmd.Flags()
@@ -151,18 +151,26 @@ func (a *app) aim(args []string, s *selection) {
 	fmt.Fprintf(a.stderr, "no suite is named: the gateway is judged by --profile %s\n", tokenLimit)
 }
 
-// changedFlags are the settings that are not defaults, for the report.
-func changedFlags(fl *pflag.FlagSet) map[string]string {
+// changedFlags are the settings that are not defaults, for the report, each with where
+// it comes from.
+func (a *app) changedFlags(fl *pflag.FlagSet) map[string]string {
 	changed := map[string]string{}
 	fl.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = strings.Join(list.GetSlice(), " ")
+		}
 		switch f.Name {
 		case "header", "var": // may hold secrets
-			changed[f.Name] = "…"
+			value = "…"
 		case "target", "mock", "mock-advertise": // may hold a password
-			changed[f.Name] = redacted(f.Value.String())
-		default:
-			changed[f.Name] = f.Value.String()
+			value = redacted(value)
 		}
+		origin := a.origins[f.Name]
+		if origin == "" {
+			origin = "the command line"
+		}
+		changed[f.Name] = value + ", from " + origin
 	})
 	return changed
 }
@@ -221,7 +229,8 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 		shrunk = a.shrink(ctx, plan, run, options)
 	}
 	a.accept(before.accepted, run)
-	return errorsFirst(reports.write(run), a.show(run, f), a.regressions(before.baseline, run), shrunk, f.verdict(run))
+	changes := compared(before.baseline, run)
+	return errorsFirst(reports.write(run, changes), a.show(run, f), a.regressions(changes), shrunk, f.verdict(run))
 }
 
 // errorsFirst returns the error with the code that goes first.

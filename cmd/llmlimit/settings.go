@@ -39,6 +39,7 @@ func (a *app) settings(cmd *cobra.Command) error {
 			if e := cmd.Flags().Set(f.Name, value); e != nil {
 				err = failWith(exitUsage, "%s: %q is not a value for --%s: %w", origin, value, f.Name, e)
 			}
+			a.origins[f.Name] = origin
 		}
 	})
 	return err

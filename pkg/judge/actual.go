@@ -166,3 +166,14 @@ func weighed(u *Usage, w *Weights) int64 {
 		output*w.Output + u.Reasoning*w.Reasoning
 	return (sum + 999) / 1000
 }
+
+// Costs bounds what an admitted request costs the account of one of its holds in the
+// end, if the target is right.
+func (h *History) Costs(r *Request, hold *Hold) Span {
+	for i := range h.Header.Limits {
+		if l := &h.Header.Limits[i]; l.ID == hold.Limit {
+			return actual(r, hold, l, &h.Header.Target)
+		}
+	}
+	return Span{}
+}

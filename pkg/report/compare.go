@@ -27,6 +27,7 @@ func DefaultFloors() Floors {
 
 // Comparison is what changed from one run to another.
 type Comparison struct {
+	Floors   Floors // by which it was decided
 	Verdicts []VerdictChange
 	Latency  []LatencyChange
 	// Missing are scenario cells that only the baseline has, Added those that only
@@ -56,7 +57,7 @@ type LatencyChange struct {
 
 // Compare sets a run beside its baseline. Cells are told apart by suite and id.
 func Compare(base, run *scenarios.RunResult, floors Floors) *Comparison {
-	c := &Comparison{}
+	c := &Comparison{Floors: floors}
 	before := cellsOf(base)
 	after := cellsOf(run)
 	for _, name := range cellNames(run) {
@@ -186,6 +187,23 @@ func (l *LatencyChange) decide(floors Floors) {
 	l.Improved = -delta > floors.Absolute && -l.relative > floors.Relative
 }
 
+// Delta is the difference as a duration: +1.5ms.
+func (l *LatencyChange) Delta() string {
+	if l.New < l.Base {
+		return shortSpan(l.New - l.Base)
+	}
+	return "+" + shortSpan(l.New-l.Base)
+}
+
+// String says from when on a difference counts.
+func (f Floors) String() string {
+	return fmt.Sprintf("more than %g %% and more than %s, with at least %d samples for a median and ten times as many for p99",
+		100*f.Relative, f.Absolute, f.Samples)
+}
+
+// Short is both floors, for a column.
+func (f Floors) Short() string { return fmt.Sprintf("%g %% and %s", 100*f.Relative, f.Absolute) }
+
 // Change is the difference in words: +12 %.
 func (l *LatencyChange) Change() string {
 	if math.IsInf(l.relative, 1) {
@@ -212,6 +230,9 @@ func (l *LatencyChange) PValue() string {
 	if l.Significance < 0 {
 		return ""
 	}
+	if l.Significance < 0.001 {
+		return "<0.001"
+	}
 	return fmt.Sprintf("%.3f", l.Significance)
 }
 
@@ -227,11 +248,9 @@ func loadSteps(sc *scenarios.ScenarioResult) []*scenarios.StepResult {
 
 func serviceTimes(sc *scenarios.ScenarioResult, st *scenarios.StepResult) []time.Duration {
 	var all []time.Duration
-	for _, i := range st.Requests {
-		if i >= 0 && i < len(sc.Requests) {
-			if x := sc.Requests[i]; x.Ended >= 0 && x.Decision == scenarios.Admitted {
-				all = append(all, x.Ended-x.Sent)
-			}
+	for _, x := range sc.Requests {
+		if x.Step == st.ID && x.Ended >= 0 && x.Decision == scenarios.Admitted {
+			all = append(all, x.Ended-x.Sent)
 		}
 	}
 	return all

@@ -22,6 +22,14 @@ var assets embed.FS
 // drawn here can show it.
 func HTML(w io.Writer, run *scenarios.RunResult) error { return HTMLCompared(w, run, nil) }
 
+// Against is the kind with what changed since a baseline, where it has a place for it.
+func (k Kind) Against(changes *Comparison) Kind {
+	if k.Name == "html" && changes != nil {
+		k.Write = func(w io.Writer, run *scenarios.RunResult) error { return HTMLCompared(w, run, changes) }
+	}
+	return k
+}
+
 // HTMLCompared is [HTML] with what changed since a baseline, if there is one.
 func HTMLCompared(w io.Writer, run *scenarios.RunResult, changes *Comparison) error {
 	page, err := template.ParseFS(assets, "assets/page.gohtml", "assets/cell.gohtml")

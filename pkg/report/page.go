@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -28,7 +29,20 @@ type page struct {
 	Changes *Comparison
 	Facts   []fact
 	Rerun   string
+	Refunds *pageRefunds
 	Plots   []*plots // by number of the cell
+}
+
+// data is what the page's script draws.
+func (p *page) Data() any {
+	data := struct {
+		Cells   []*plots     `json:"cells"`
+		Refunds *latencyLine `json:"refunds,omitempty"`
+	}{Cells: p.Plots}
+	if p.Refunds != nil && len(p.Refunds.line.Y) > 0 {
+		data.Refunds = &p.Refunds.line
+	}
+	return data
 }
 
 // figure is a number that is worth a look, with what it means.
@@ -68,17 +82,10 @@ type pageCell struct {
 	Drawn                       bool // the script has something to draw
 	MorePassed                  int
 	Stderr, Elapsed, Clock, Raw string
+	KnownFailure, Accepted      string
 }
 
 type leafLine struct{ Outcome, Name string }
-
-// pageFailure is one failed check with all that explains it.
-type pageFailure struct {
-	Name, Message, Expected, Found, Tree, Source, Curl string
-	Place                                              string
-	Wire                                               *scenarios.Wire
-	Proof                                              string
-}
 
 // pageLoad is one load in figures.
 type pageLoad struct {
@@ -103,6 +110,7 @@ func newPage(run *scenarios.RunResult, changes *Comparison) *page {
 	p := &page{
 		Title: "llmlimit: " + verdictWord(run), Verdict: verdictWord(run), Outcome: string(run.Outcome),
 		Counts: countWords(run.Counts), Stopped: run.Stopped, Figures: figures(run), Changes: changes, Facts: runFacts(run),
+		Refunds: refunds(run),
 	}
 	for i := range run.Suites {
 		p.suite(&run.Suites[i])
@@ -172,7 +180,7 @@ func (p *page) suite(s *scenarios.SuiteResult) {
 		row := pageRow{Scenario: cells[0].Scenario, Requirement: cells[0].Requirement}
 		for _, sc := range cells {
 			c := p.cell(s, sc)
-			row.Tiles = append(row.Tiles, pageTile{c.Number, tone(sc), sc.ID + ": " + string(sc.Outcome)})
+			row.Tiles = append(row.Tiles, pageTile{c.Number, tone(sc), sc.ID + ": " + string(sc.Outcome) + prefixed(": ", firstLine(sc.Reason))})
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -191,7 +199,7 @@ func (p *page) cell(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) *pag
 	c := &pageCell{
 		Number: len(p.Plots), Suite: s.Name, ID: sc.ID, Requirement: sc.Requirement, Place: fmt.Sprintf("%s:%d", sc.File, sc.Line),
 		Outcome: tone(sc), Reason: sc.Reason, Warnings: sc.Warnings, Notes: sc.Notes, Rerun: rerun(sc), Stderr: sc.Stderr,
-		Elapsed: shortSpan(sc.Elapsed), Clock: sc.Clock,
+		Elapsed: shortSpan(sc.Elapsed), Clock: sc.Clock, KnownFailure: sc.KnownFailure, Accepted: sc.Accepted,
 	}
 	p.Cells = append(p.Cells, c)
 	if !bad(sc.Outcome) && c.Number >= maxDetailed {
@@ -211,7 +219,7 @@ func (p *page) cell(s *scenarios.SuiteResult, sc *scenarios.ScenarioResult) *pag
 }
 
 func (p *plots) empty() bool {
-	return len(p.Ledgers)+len(p.Residuals)+len(p.Windows)+len(p.Bursts)+len(p.Latency)+len(p.First)+len(p.Load) == 0 &&
+	return len(p.Ledgers)+len(p.Residuals)+len(p.Windows)+len(p.Bursts)+len(p.Latency)+len(p.Added)+len(p.First)+len(p.Gaps) == 0 &&
 		p.Arrivals == nil && p.Rates == nil && p.Accuracy == nil
 }
 
@@ -232,64 +240,6 @@ func (c *pageCell) explain(s *scenarios.SuiteResult, sc *scenarios.ScenarioResul
 			c.Failures = append(c.Failures, c.failure(sc, l))
 		}
 	}
-}
-
-func (c *pageCell) failure(sc *scenarios.ScenarioResult, l leaf) pageFailure {
-	f := pageFailure{Name: l.name, Message: l.message, Place: fmt.Sprintf("%s:%d", sc.File, l.line)}
-	if l.step != nil {
-		f.Source = dedent(l.step.Source)
-	}
-	if l.check == nil {
-		return f
-	}
-	f.Expected, f.Found = l.check.Expected, l.check.Found
-	if l.check.Values != nil {
-		f.Tree = l.check.Values.String()
-	}
-	if l.check.Request != nil && *l.check.Request >= 0 && *l.check.Request < len(sc.Requests) {
-		x := sc.Requests[*l.check.Request]
-		f.Curl = x.Curl
-		if c.Number < maxEvidence || c.Open {
-			f.Wire = x.Wire
-		}
-	}
-	if l.check.Kind == scenarios.KindJudge {
-		f.Proof = proofOf(sc, l.check)
-	}
-	return f
-}
-
-// dedent takes the indentation off that all lines share.
-func dedent(text string) string {
-	indent := -1
-	for line := range strings.Lines(text) {
-		if body := strings.TrimLeft(line, " "); strings.TrimSpace(body) != "" && (indent < 0 || len(line)-len(body) < indent) {
-			indent = len(line) - len(body)
-		}
-	}
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString(line[min(max(indent, 0), len(line)-len(strings.TrimLeft(line, " "))):])
-	}
-	return strings.TrimRight(b.String(), "\n")
-}
-
-// proofOf is the smallest stretch of the history that proves a finding.
-func proofOf(sc *scenarios.ScenarioResult, c *scenarios.Check) string {
-	if sc.Judged == nil {
-		return ""
-	}
-	for _, f := range sc.Judged.Findings {
-		if f.Message != c.Message && string(f.Kind) != c.Text || time.Duration(f.At-sc.Start.UnixNano()) != c.At {
-			continue
-		}
-		if f.From == 0 && f.To == 0 || f.Limit == "" {
-			return "" // it is proved by one response alone
-		}
-		from, to := time.Duration(f.From-sc.Start.UnixNano()), time.Duration(f.To-sc.Start.UnixNano())
-		return fmt.Sprintf("from %s to %s of the scenario, %d charges and refunds of %s", shortSpan(from), shortSpan(to), f.Events, accountTitle(f.Limit, f.Key))
-	}
-	return ""
 }
 
 func loads(sc *scenarios.ScenarioResult) []pageLoad {
@@ -328,31 +278,65 @@ func loads(sc *scenarios.ScenarioResult) []pageLoad {
 func figures(run *scenarios.RunResult) []figure {
 	t := tally(run)
 	all := []figure{
-		{thousands(t.OverAdmitted), "tokens over-admitted", fmt.Sprintf("proven, on %d requests", t.OverAdmissions)},
-		{thousands(t.WronglyRejected), "tokens wrongly refused", fmt.Sprintf("proven, on %d requests", t.WrongfulRejections)},
+		{thousands(t.OverAdmitted), "tokens over-admitted", fmt.Sprintf("proven, on %d requests%s", t.OverAdmissions, worstExcess(run))},
+		{thousands(t.WronglyRejected), "tokens wrongly rejected", fmt.Sprintf("proven, on %d requests", t.WrongfulRejections)},
 		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, at the end"},
 		{thousands(int64(t.Right)), "decisions proved right", fmt.Sprintf("of %s; %d undecidable", thousands(int64(t.Requests)), t.Undecidable)},
 	}
+	all = append(all, loadFigures(run)...)
+	if c, err := ComplianceOf(run); err == nil {
+		all = append([]figure{{c.Level, "level reached", c.Profile.Name + " " + c.Profile.Version}}, all...)
+	}
+	return all
+}
+
+// worstExcess is the largest proven over-admission of one account, against its limit.
+func worstExcess(run *scenarios.RunResult) string {
+	var most, limit int64
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			if sc.Judged == nil {
+				continue
+			}
+			for j := range sc.Judged.Accounts {
+				if a := &sc.Judged.Accounts[j]; a.Dimension == judge.Tokens && a.OverAdmitted > most {
+					most, limit = a.OverAdmitted, capacity(limitOf(sc, a.Limit))
+				}
+			}
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; at most %s of one account, whose limit is %s", thousands(most), thousands(limit))
+}
+
+// loadFigures are of all loads together: what was sent of what was planned, and what
+// the target added to it.
+func loadFigures(run *scenarios.RunResult) []figure {
 	var offered, dropped int64
+	var planned, achieved float64 // requests, by the rates
 	var overhead time.Duration
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
-			eachStep(sc.Steps, func(st *scenarios.StepResult) {
-				if st.Load != nil {
-					offered, dropped = offered+st.Load.Count+st.Load.Dropped, dropped+st.Load.Dropped
-					overhead = max(overhead, st.Load.Overhead.P99)
-				}
-			})
+			for _, st := range loadSteps(sc) {
+				t := st.Load
+				offered, dropped = offered+t.Count+t.Dropped, dropped+t.Dropped
+				planned, achieved = planned+t.PlannedRate*t.Duration.Seconds(), achieved+t.AchievedRate*t.Duration.Seconds()
+				overhead = max(overhead, t.Overhead.P99)
+			}
 		}
 	}
+	var all []figure
 	if offered > 0 {
-		all = append(all, figure{thousands(offered), "requests offered by loads", fmt.Sprintf("%d of them dropped", dropped)})
+		note := thousands(dropped) + " of them not sent"
+		if planned > 0 {
+			note = fmt.Sprintf("%.1f %% of the planned rate achieved; %s not sent", 100*achieved/planned, thousands(dropped))
+		}
+		all = append(all, figure{thousands(offered), "requests offered by loads", note})
 	}
 	if overhead > 0 {
-		all = append(all, figure{shortSpan(overhead), "overhead p99", "of the slowest load"})
-	}
-	if c, err := ComplianceOf(run); err == nil {
-		all = append([]figure{{c.Level, "level reached", c.Profile.Name + " " + c.Profile.Version}}, all...)
+		all = append(all, figure{shortSpan(overhead), "overhead p99", "of the slowest load: time through the target less the mock's own"})
 	}
 	return all
 }
@@ -379,6 +363,7 @@ func runFacts(run *scenarios.RunResult) []fact {
 		{"llmlimit", strings.TrimSpace(e.Version + " " + e.Commit)},
 		{"Go", strings.TrimSpace(e.Go + " " + e.OS + "/" + e.Arch)},
 		{"processors", fmt.Sprintf("%d, GOMAXPROCS %d", e.CPUs, e.GOMAXPROCS)},
+		{"clocks", clocks(run)},
 	}
 	names := make([]string, 0, len(e.Flags))
 	for name := range e.Flags {
@@ -394,6 +379,30 @@ func runFacts(run *scenarios.RunResult) []fact {
 		}
 	}
 	return slices.DeleteFunc(all, func(f fact) bool { return f.value == "" })
+}
+
+// clocks says whose clock the instants are of, and how exact they are.
+func clocks(run *scenarios.RunResult) string {
+	cells := map[string]int{}
+	var within time.Duration
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			cells[sc.Clock]++
+			within = max(within, sc.ClockError)
+		}
+	}
+	var words []string
+	for _, clock := range []string{"virtual", "real"} {
+		if cells[clock] > 0 {
+			words = append(words, fmt.Sprintf("%d scenarios in %s time", cells[clock], clock))
+		}
+	}
+	if within > 0 {
+		words = append(words, fmt.Sprintf("the mock's clock is known to within %s, which the judge allows for", shortSpan(within)))
+	} else {
+		words = append(words, "runner and mock share one clock: no clock error")
+	}
+	return strings.Join(words, "; ")
 }
 
 // Name and Value are for the template.
@@ -415,4 +424,9 @@ func shortSpan(d time.Duration) string {
 		return d.Round(time.Microsecond).String()
 	}
 	return d.String()
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }

@@ -34,8 +34,9 @@ type plots struct {
 	Windows   []windowPlot   `json:"windows,omitempty"`
 	Bursts    []burstPlot    `json:"bursts,omitempty"`
 	Latency   []latencyLine  `json:"latency,omitempty"`
+	Added     []latencyLine  `json:"added,omitempty"` // through the target, and the mock's own part of it
 	First     []latencyLine  `json:"first,omitempty"`
-	Load      []latencyLine  `json:"load,omitempty"` // of a load, as its histograms have it
+	Gaps      []latencyLine  `json:"gaps,omitempty"` // between the events of a stream
 	Rates     *ratePlot      `json:"rates,omitempty"`
 	Accuracy  *accuracyPlot  `json:"accuracy,omitempty"`
 }
@@ -54,11 +55,13 @@ type ledgerPlot struct {
 }
 
 // residualPlot is reserved - actual - refunded + debited - outstanding of the
-// target's own account. It is nought, or tokens were lost or made up.
+// target's own account. It is nought, or tokens were lost or made up. Drift is how far
+// used and outstanding are from what the judge reckons.
 type residualPlot struct {
 	Title string    `json:"title"`
 	X     []float64 `json:"x"`
 	Y     []int64   `json:"y"`
+	Drift []int64   `json:"drift,omitempty"`
 }
 
 // arrivalPlot has a dot for each request in the lane of what became of it, or their
@@ -107,7 +110,10 @@ type latencyLine struct {
 // ratePlot is what was offered and what became of it, per second.
 type ratePlot struct {
 	X        []float64 `json:"x"`
+	Bin      float64   `json:"bin"` // seconds
 	Offered  []float64 `json:"offered"`
+	Achieved []float64 `json:"achieved"`
+	Dropped  []float64 `json:"dropped,omitempty"`
 	Admitted []float64 `json:"admitted"`
 	Goodput  []float64 `json:"goodput"`
 	Rejected []float64 `json:"rejected"`
@@ -125,159 +131,12 @@ type accuracyPlot struct {
 func plotsOf(sc *scenarios.ScenarioResult) *plots {
 	p := &plots{
 		Ledgers: ledgerPlots(sc), Residuals: residualPlots(sc), Windows: windowPlots(sc), Bursts: burstPlots(sc),
-		Latency: latencyLines(sc), First: firstLines(sc), Load: loadLines(sc), Rates: rates(sc), Accuracy: accuracy(sc),
+		Latency: latencyLines(sc), Added: addedLines(sc), First: firstLines(sc), Gaps: gapLines(sc), Rates: rates(sc), Accuracy: accuracy(sc),
 	}
 	if len(sc.Requests) > 0 {
 		p.Arrivals = arrivals(sc)
 	}
 	return p
-}
-
-func ledgerPlots(sc *scenarios.ScenarioResult) []ledgerPlot {
-	if sc.Judged == nil {
-		return nil
-	}
-	var all []ledgerPlot
-	for _, a := range interesting(sc) {
-		if len(a.Level) < 2 {
-			continue
-		}
-		all = append(all, ledgerOf(sc, a))
-	}
-	return all
-}
-
-// interesting are the accounts of tokens, those with findings first, then the
-// busiest.
-func interesting(sc *scenarios.ScenarioResult) []*judge.AccountReport {
-	var all []*judge.AccountReport
-	for i := range sc.Judged.Accounts {
-		if a := &sc.Judged.Accounts[i]; a.Dimension == judge.Tokens {
-			all = append(all, a)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b *judge.AccountReport) int {
-		return cmp.Or(cmp.Compare(b.OverAdmitted+b.WronglyRejected, a.OverAdmitted+a.WronglyRejected), cmp.Compare(b.Requests, a.Requests))
-	})
-	return all[:min(len(all), maxAccounts)]
-}
-
-func ledgerOf(sc *scenarios.ScenarioResult, a *judge.AccountReport) ledgerPlot {
-	limit := limitOf(sc, a.Limit)
-	p := ledgerPlot{Title: accountTitle(a.Limit, a.Key), Limit: capacity(limit)}
-	if p.Limit == 0 { // nobody said: the most that was ever left
-		for _, s := range a.Level {
-			p.Limit = max(p.Limit, s.Max)
-		}
-	}
-	held := outstanding(sc, a.Key)
-	if first := a.Level[0]; first.At > sc.Start.UnixNano() && first.Max >= p.Limit { // it began full
-		p.X, p.Settled, p.Total, p.Low, p.High = []float64{0}, []int64{0}, []int64{0}, []int64{0}, []int64{0}
-	}
-	for _, s := range a.Level {
-		low, high := max(0, p.Limit-s.Max), max(0, p.Limit-s.Min)
-		reserved := min(held.at(s.At-sc.Start.UnixNano()), high)
-		settled := max(0, low-reserved)
-		p.X = append(p.X, seconds64(time.Duration(s.At-sc.Start.UnixNano())))
-		p.Settled, p.Total = append(p.Settled, settled), append(p.Total, max(low, settled+reserved))
-		p.Low, p.High = append(p.Low, low), append(p.High, high)
-	}
-	p.Ticks = windowEdges(sc, limit, p.X[0], p.X[len(p.X)-1])
-	return p
-}
-
-// held is a sum that changes at instants.
-type held struct{ instants, sums []int64 }
-
-// at is the sum at an instant, its changes included.
-func (h held) at(instant int64) int64 {
-	i, found := slices.BinarySearch(h.instants, instant)
-	if found {
-		i++
-	}
-	if i == 0 {
-		return 0
-	}
-	return h.sums[i-1]
-}
-
-// outstanding is what the admitted requests of a key hold between their sending and
-// their end.
-func outstanding(sc *scenarios.ScenarioResult, key string) held {
-	type change struct{ at, by int64 }
-	var changes []change
-	for _, x := range sc.Requests {
-		if x.Key == key && x.Decision == scenarios.Admitted && x.Ended >= 0 {
-			changes = append(changes, change{int64(x.Sent), x.Reserved}, change{int64(x.Ended), -x.Reserved})
-		}
-	}
-	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
-	var h held
-	sum := int64(0)
-	for i, c := range changes {
-		sum += c.by
-		if i+1 == len(changes) || changes[i+1].at != c.at {
-			h.instants, h.sums = append(h.instants, c.at), append(h.sums, sum)
-		}
-	}
-	return h
-}
-
-// limitOf finds the limit of an account; nil where the run does not say.
-func limitOf(sc *scenarios.ScenarioResult, id string) *judge.Limit {
-	for i := range sc.Limits {
-		if sc.Limits[i].ID == id {
-			return &sc.Limits[i]
-		}
-	}
-	return nil
-}
-
-// capacity is the most that an account ever holds, as far as it is known.
-func capacity(l *judge.Limit) int64 {
-	switch {
-	case l == nil:
-		return 0
-	case l.Window == judge.WindowBucket && l.Burst.Hi > 0:
-		return l.Burst.Hi
-	}
-	return l.Amount.Hi
-}
-
-// windowEdges are the beginnings of calendar windows within a stretch of a scenario.
-func windowEdges(sc *scenarios.ScenarioResult, l *judge.Limit, from, to float64) []float64 {
-	if l == nil || l.Window != judge.WindowCalendar || l.Per <= 0 {
-		return nil
-	}
-	per := time.Duration(l.Per)
-	first := sc.Start.UTC().Truncate(per).Add(per).Sub(sc.Start)
-	var edges []float64
-	for at := first; seconds64(at) <= to && len(edges) < 200; at += per {
-		if seconds64(at) >= from {
-			edges = append(edges, seconds64(at))
-		}
-	}
-	return edges
-}
-
-func residualPlots(sc *scenarios.ScenarioResult) []residualPlot {
-	index := map[string]int{}
-	var all []residualPlot
-	for _, l := range sc.Ledgers {
-		title := strings.TrimPrefix(l.Rule+"/"+l.Window, "/") + " of " + strings.ReplaceAll(l.Key, `\,`, ",")
-		i, known := index[title]
-		if !known {
-			if len(all) == maxAccounts {
-				continue
-			}
-			i = len(all)
-			index[title] = i
-			all = append(all, residualPlot{Title: title, X: []float64{0}, Y: []int64{0}}) // it began empty
-		}
-		all[i].X = append(all[i].X, seconds64(l.At))
-		all[i].Y = append(all[i].Y, l.Reserved-l.Actual-l.Refunded+l.Debited-l.Outstanding)
-	}
-	return all
 }
 
 func windowPlots(sc *scenarios.ScenarioResult) []windowPlot {
@@ -317,9 +176,9 @@ func windowsOf(sc *scenarios.ScenarioResult, a *judge.AccountReport, l *judge.Li
 	return p
 }
 
-// spent is what a request cost in the end, as far as it is known.
+// spent is what a request costs in the end: as the judge knows it, or the true usage.
 func spent(x *scenarios.Exchange) int64 {
-	if x.Actual > 0 {
+	if x.Actual == x.AtMost && x.Actual > 0 {
 		return x.Actual
 	}
 	return x.Usage
@@ -346,6 +205,9 @@ func burstPlots(sc *scenarios.ScenarioResult) []burstPlot {
 // lanes of the arrivals, from top to bottom.
 var lanes = []string{"admitted", "rejected", "cancelled", "error"}
 
+// droppedLane is below them where a load could not send all that was due.
+const droppedLane = "not sent"
+
 func laneOf(x *scenarios.Exchange) int {
 	switch {
 	case x.Outcome == "cancelled":
@@ -367,22 +229,51 @@ func arrivals(sc *scenarios.ScenarioResult) *arrivalPlot {
 		}
 	}
 	many := len(sc.Requests) > maxDots
+	lost := notSent(sc)
+	if len(lost) > 0 {
+		p.Lanes = append(slices.Clone(lanes), droppedLane)
+	}
 	for _, x := range sc.Requests {
 		if !many || wrong[x.ID] {
 			p.Dots = append(p.Dots, arrivalDot{seconds64(x.Sent), laneOf(x), x.ID, x.Reserved, spent(x), wrong[x.ID]})
 		}
 	}
 	if many {
-		p.bins(sc.Requests)
+		p.bins(sc.Requests, lost)
+		return p
+	}
+	for _, l := range lost {
+		p.Dots = append(p.Dots, arrivalDot{At: seconds64(l.at), Lane: len(lanes), ID: fmt.Sprintf("%d requests", l.n)})
 	}
 	return p
 }
 
+// loss is how many requests were due at about an instant and could not be sent.
+type loss struct {
+	at time.Duration // since the start of the scenario
+	n  int64
+}
+
+func notSent(sc *scenarios.ScenarioResult) []loss {
+	var all []loss
+	eachStep(sc.Steps, func(st *scenarios.StepResult) {
+		if st.Measured == nil {
+			return
+		}
+		for i, bin := range st.Measured.Series {
+			if bin.Dropped > 0 {
+				all = append(all, loss{st.At + time.Duration(i)*st.Measured.BinWidth, bin.Dropped})
+			}
+		}
+	})
+	return all
+}
+
 // bins counts the requests of each lane.
-func (p *arrivalPlot) bins(requests []*scenarios.Exchange) {
+func (p *arrivalPlot) bins(requests []*scenarios.Exchange, lost []loss) {
 	bin, n := binning(requests, maxBins)
 	p.Bin = bin.Seconds()
-	p.Count = make([][]int, len(lanes))
+	p.Count = make([][]int, len(p.Lanes))
 	for lane := range p.Count {
 		p.Count[lane] = make([]int, n)
 	}
@@ -391,6 +282,9 @@ func (p *arrivalPlot) bins(requests []*scenarios.Exchange) {
 	}
 	for _, x := range requests {
 		p.Count[laneOf(x)][int(max(0, x.Sent)/bin)]++
+	}
+	for _, l := range lost {
+		p.Count[len(lanes)][min(int(l.at/bin), n-1)] += int(l.n)
 	}
 }
 
@@ -417,7 +311,7 @@ func rates(sc *scenarios.ScenarioResult) *ratePlot {
 		return nil
 	}
 	p := &ratePlot{
-		X: make([]float64, n), Offered: make([]float64, n), Admitted: make([]float64, n),
+		X: make([]float64, n), Bin: bin.Seconds(), Offered: make([]float64, n), Achieved: make([]float64, n), Admitted: make([]float64, n),
 		Goodput: make([]float64, n), Rejected: make([]float64, n),
 	}
 	one := 1 / bin.Seconds()
@@ -431,6 +325,7 @@ func rates(sc *scenarios.ScenarioResult) *ratePlot {
 		}
 		p.Offered[int(max(0, due)/bin)] += one
 		at := int(max(0, x.Sent) / bin)
+		p.Achieved[at] += one
 		switch laneOf(x) {
 		case 0:
 			p.Admitted[at] += one
@@ -439,6 +334,14 @@ func rates(sc *scenarios.ScenarioResult) *ratePlot {
 		}
 		if x.Status == 200 && x.Outcome == "complete" {
 			p.Goodput[int(max(0, x.Ended)/bin)] += one
+		}
+	}
+	if lost := notSent(sc); len(lost) > 0 {
+		p.Dropped = make([]float64, n)
+		for _, l := range lost {
+			at := min(int(l.at/bin), n-1)
+			p.Dropped[at] += float64(l.n) * one
+			p.Offered[at] += float64(l.n) * one
 		}
 	}
 	return p

@@ -1,13 +1,13 @@
 package report
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/llmlimit/llmlimit/pkg/load"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
@@ -54,6 +54,23 @@ func latencyLines(sc *scenarios.ScenarioResult) []latencyLine {
 	return lines(by, append(slices.Clone(lanes), "admitted, from due"))
 }
 
+// addedLines set how long whole answers took through the target beside how long the
+// mock alone took for them: what lies between is what the target adds.
+func addedLines(sc *scenarios.ScenarioResult) []latencyLine {
+	by := map[string][]time.Duration{}
+	for _, x := range sc.Requests {
+		if x.Outcome == "complete" && x.Finished > x.Received && x.Received >= 0 && x.Ended-x.Sent != x.Finished-x.Received {
+			by[through] = append(by[through], x.Ended-x.Sent)
+			by[direct] = append(by[direct], x.Finished-x.Received)
+		}
+	}
+	return lines(by, []string{through, direct})
+}
+
+const through, direct = "through the target", "the mock alone"
+
+// firstLines part answers by what a limiter may treat apart: streams, and bodies whose
+// length the header says or not.
 func firstLines(sc *scenarios.ScenarioResult) []latencyLine {
 	by := map[string][]time.Duration{}
 	for _, x := range sc.Requests {
@@ -64,34 +81,31 @@ func firstLines(sc *scenarios.ScenarioResult) []latencyLine {
 		if x.Stream {
 			name = "streaming"
 		}
+		if x.Framing != "" {
+			name += ", " + x.Framing
+		}
 		by[name] = append(by[name], x.First-x.Sent)
 	}
-	return lines(by, []string{"streaming", "whole"})
+	return lines(by, slices.Sorted(maps.Keys(by)))
 }
 
-// loadLines are what only a load measures: how long its clients waited since a request
-// was due, the gaps between events, what the target adds to the mock's own time.
-func loadLines(sc *scenarios.ScenarioResult) []latencyLine {
+// gapLines are the pauses between the events of streams, which only loads measure.
+func gapLines(sc *scenarios.ScenarioResult) []latencyLine {
 	var all []latencyLine
 	eachStep(sc.Steps, func(st *scenarios.StepResult) {
-		m := st.Measured
-		if m == nil {
+		if st.Measured == nil {
 			return
 		}
-		for _, of := range []struct {
-			name string
-			d    load.Distribution
-		}{{"from due", m.All.Response}, {"from sent", m.All.Service}, {"first token", m.All.TTFT}, {"gap", m.All.Gap}, {"overhead", m.Overhead}} {
-			if h := of.d.HDR.Histogram(); h != nil && of.d.Count >= fewest {
-				all = append(all, histogramLine(stepName(st)+" "+of.name, h))
-			}
+		gap := st.Measured.All.Gap
+		if h := gap.HDR.Histogram(); h != nil && gap.Count >= fewest {
+			all = append(all, histogramLine(stepName(st), h))
 		}
 	})
-	return all[:min(len(all), maxLoadLines)]
+	return all[:min(len(all), maxGapLines)]
 }
 
-// maxLoadLines is how many distributions one plot of loads can show.
-const maxLoadLines = 10
+// maxGapLines is how many loads one plot can show.
+const maxGapLines = 5
 
 // histogramLine reads a distribution off a histogram of microseconds.
 func histogramLine(name string, h *hdrhistogram.Histogram) latencyLine {

@@ -349,7 +349,7 @@ func (p *pretty) summary(run *scenarios.RunResult) {
 	t := tally(run)
 	fmt.Fprintf(p, "%s  %s\n", p.bold(paint(word)), strings.Join(countWords(run.Counts), ", "))
 	if t.OverAdmitted+t.WronglyRejected > 0 {
-		fmt.Fprintf(p, "%s\n", p.red(fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly refused", t.OverAdmitted, t.WronglyRejected)))
+		fmt.Fprintf(p, "%s\n", p.red(fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly rejected", t.OverAdmitted, t.WronglyRejected)))
 	}
 	fmt.Fprintf(p, "%s\n", p.dim(fmt.Sprintf("%s in %s; %d requests judged, %d undecidable; seed %d",
 		span(virtual), run.Elapsed.Round(10*time.Millisecond), t.Requests, t.Undecidable, run.Seed)))

@@ -25,7 +25,7 @@ type box struct{ X, Y, W, H float64 }
 // draw draws a ledger: what was used for good, what was reserved above it, the
 // judge's bounds, the limit.
 func draw(l *ledgerPlot) *picture {
-	p := &picture{Title: l.Title, Width: 860, Height: 260, Plot: box{64, 12, 784, 216}}
+	p := &picture{Title: l.Title, Width: 860, Height: 260, Plot: box{64, 12, 764, 216}}
 	top := l.Limit
 	for i := range l.X {
 		top = max(top, l.Total[i], min(l.High[i], 2*l.Limit))

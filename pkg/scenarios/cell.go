@@ -83,6 +83,7 @@ func runCell(ctx context.Context, s *PlannedSuite, cell *suite.Cell, o *Options,
 		defer cancel()
 	}
 	w.live(ctx)
+	w.result.ClockError = w.clockError
 	w.result.Elapsed = time.Since(w.start)
 	w.verdict()
 	return w.result

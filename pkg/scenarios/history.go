@@ -224,22 +224,28 @@ func (w *world) fillRequests(h *judge.History) {
 		r := &h.Requests[i]
 		x := &Exchange{
 			ID: r.ID, Step: r.Step, Sent: instant(r.Sent), First: instant(r.HeadersAt), Ended: instant(r.Ended),
-			Received: instant(r.Received), UsageAt: instant(r.UsageAt), Status: r.Status, Decision: string(r.Decision),
+			Received: instant(r.Received), UsageAt: instant(r.UsageAt), Finished: instant(r.Finished), Status: r.Status, Decision: string(r.Decision),
 			Reason: r.Reason, Curl: r.Curl,
 		}
 		if !s.due.IsZero() {
 			x.Due = s.due.Sub(w.start)
 		}
-		for _, hold := range r.Holds {
-			if hold.Reserved.Lo > x.Reserved {
-				x.Reserved, x.Key = hold.Reserved.Lo, hold.Key
+		for i := range r.Holds {
+			hold := &r.Holds[i]
+			if hold.Reserved.Lo <= x.Reserved {
+				continue
+			}
+			x.Reserved, x.Key = hold.Reserved.Lo, hold.Key
+			if r.Decision == judge.Admitted {
+				cost := h.Costs(r, hold)
+				x.Actual, x.AtMost = cost.Lo, cost.Hi
 			}
 		}
 		if r.Usage != nil {
 			x.Usage = max(r.Usage.Total, r.Usage.In+r.Usage.Out)
 		}
 		if s.x != nil {
-			x.Outcome, x.Bytes, x.Stream = s.x.Outcome, s.bytes, s.streamed
+			x.Outcome, x.Bytes, x.Stream, x.Framing = s.x.Outcome, s.bytes, s.streamed, s.x.Framing
 			if s.x.Err != nil {
 				x.Error = w.secret(s.x.Err.Error())
 			}

@@ -279,10 +279,7 @@ func (l *lane) eventually(ctx context.Context, run *stepRun) error {
 		if err != nil {
 			return err
 		}
-		holds := true
-		for _, c := range attempt {
-			holds = holds && c.Outcome == Pass
-		}
+		holds := run.result.tried(time.Since(l.w.start), attempt)
 		over := time.Since(begun)+every > e.Within
 		if !holds && !over && e.Unless != nil {
 			if over, _, err = e.Unless.Check(l.environment(ctx, run, e.Unless)); err != nil {
@@ -299,6 +296,28 @@ func (l *lane) eventually(ctx context.Context, run *stepRun) error {
 			return err
 		}
 	}
+}
+
+// maxTries is how many changes of what an eventually finds are kept, the last of
+// which counts on.
+const maxTries = 50
+
+// tried notes an attempt, and tells whether everything held.
+func (r *StepResult) tried(at time.Duration, checks []Check) (holds bool) {
+	t := Tries{At: at, Until: at, Times: 1, Outcome: Pass}
+	for i := range checks {
+		if checks[i].Outcome != Pass && t.Outcome == Pass {
+			t.Outcome, t.Message = checks[i].Outcome, checks[i].Message
+		}
+	}
+	last := len(r.Tried) - 1
+	if last >= 0 && (r.Tried[last].Outcome == t.Outcome && r.Tried[last].Message == t.Message || len(r.Tried) == maxTries) {
+		t.At, t.Times = r.Tried[last].At, r.Tried[last].Times+1
+		r.Tried[last] = t
+	} else {
+		r.Tried = append(r.Tried, t)
+	}
+	return t.Outcome == Pass
 }
 
 // attempt is one round of an eventually.

@@ -203,7 +203,10 @@ type ScenarioResult struct {
 	Start   time.Time     `json:"start"` // by that clock
 	Elapsed time.Duration `json:"elapsed_ns"`
 	Real    time.Duration `json:"real_ns"` // by the clock on the wall
-	Rerun   []string      `json:"rerun"`   // arguments of llmlimit that run exactly this again
+	// ClockError is by how much the mock's clock may differ from the runner's; 0 where
+	// they are the same one.
+	ClockError time.Duration `json:"clock_error_ns,omitempty"`
+	Rerun      []string      `json:"rerun"` // arguments of llmlimit that run exactly this again
 
 	Steps    []*StepResult `json:"steps"`
 	Limits   []judge.Limit `json:"limits,omitempty"` // of the target, as the judge read them
@@ -238,6 +241,7 @@ type StepResult struct {
 	At       time.Duration      `json:"at_ns"`
 	Elapsed  time.Duration      `json:"elapsed_ns"`
 	Attempts int                `json:"attempts,omitempty"` // of eventually
+	Tried    []Tries            `json:"tried,omitempty"`    // what they found, one after the other
 	Requests []int              `json:"requests,omitempty"` // indices into the scenario's requests
 	Checks   []Check            `json:"checks,omitempty"`
 	Saved    map[string]any     `json:"saved,omitempty"`
@@ -246,6 +250,15 @@ type StepResult struct {
 	Drain    *suite.DrainTotals `json:"drain,omitempty"`
 	Parallel [][]*StepResult    `json:"parallel,omitempty"`
 	Source   string             `json:"source,omitempty"` // the step's YAML; only of one that did not pass
+}
+
+// Tries are attempts of an eventually in a row that found the same.
+type Tries struct {
+	At      time.Duration `json:"at_ns"`    // the first of them, since the start of the scenario
+	Until   time.Duration `json:"until_ns"` // the last of them
+	Times   int           `json:"times"`
+	Outcome Outcome       `json:"outcome"`
+	Message string        `json:"message,omitempty"` // of the first check that did not hold
 }
 
 // Check is one thing that was expected.
@@ -287,15 +300,18 @@ type Exchange struct {
 	Ended    time.Duration `json:"ended_ns"`
 	Received time.Duration `json:"received_ns"` // by the mock
 	UsageAt  time.Duration `json:"usage_ns"`    // the mock wrote the last byte of its usage
+	Finished time.Duration `json:"finished_ns"` // the mock was done with its answer
 	Status   int           `json:"status"`
 	Decision string        `json:"decision"`         // admitted, rejected, error
 	Outcome  string        `json:"outcome"`          // complete, cancelled, reset, truncated, timeout, error
 	Reason   string        `json:"reason,omitempty"` // of a rejection
 	Error    string        `json:"error,omitempty"`  // of the transport
 	Reserved int64         `json:"reserved"`         // the judge's; 0 where it does not know
-	Actual   int64         `json:"actual"`           // what the target should charge in the end; the judge's
+	Actual   int64         `json:"actual"`           // what the target should charge in the end, at least; the judge's
+	AtMost   int64         `json:"actual_at_most"`   // and at most
 	Usage    int64         `json:"usage"`            // the true one, as the mock's journal has it
 	Stream   bool          `json:"stream,omitempty"`
+	Framing  string        `json:"framing,omitempty"` // of the response: content-length or chunked
 	Bytes    int64         `json:"bytes"`
 	Curl     string        `json:"curl,omitempty"` // secrets masked
 	Wire     *Wire         `json:"wire,omitempty"` // of an exchange that a failed check looked at

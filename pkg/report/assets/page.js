@@ -2,7 +2,7 @@
 // Draws the plots of a cell when it is opened. Everything it needs is in #data, by
 // the number of the cell; the page without it shows the same in words and one SVG.
 (() => {
-  const cells = JSON.parse(document.getElementById("data").textContent);
+  const { cells, refunds } = JSON.parse(document.getElementById("data").textContent);
   const drawn = new Map(); // number of a cell -> its plots, to be drawn again in other colours
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const alpha = (colour, a) => colour + Math.round(a * 255).toString(16).padStart(2, "0");
@@ -33,20 +33,22 @@
   const amount = (n) => (n == null ? "" : Math.abs(n) >= 1e6 ? +(n / 1e6).toPrecision(4) + " M" : Math.abs(n) >= 1e4 ? +(n / 1e3).toPrecision(4) + " k" : "" + +n.toPrecision(6));
   const millis = (n) => (n == null ? "" : time(n / 1e3));
 
-  // plot is uPlot with the axes of this page.
+  // plot is uPlot with the axes of this page. o.xname and o.yname say what is drawn.
   const plot = (parent, o) => {
     const axis = (more) => ({ stroke: css("soft"), grid: { stroke: css("line"), width: 1 }, ticks: { stroke: css("line") }, font: "11px system-ui", ...more });
     const width = Math.max(220, parent.clientWidth);
     return new uPlot({
       width, height: o.height || 230, cursor: { drag: { x: true, y: false } }, legend: { live: true, ...o.legend },
       scales: { x: { time: false, ...o.xscale }, y: { range: (u, lo, hi) => [Math.min(0, lo), hi > 0 ? hi * 1.06 : 1], ...o.yscale } },
-      axes: [axis({ values: (u, v) => v.map(o.x || time), space: 70, ...o.xaxis }), axis({ values: (u, v) => v.map(o.y || amount), size: 62, ...o.yaxis })],
+      axes: [axis({ values: (u, v) => v.map(o.x || time), space: 70, size: 30, ...named(o.xname), ...o.xaxis }), axis({ values: (u, v) => v.map(o.y || amount), size: 58, ...named(o.yname), ...o.yaxis })],
       series: [{ label: o.xlabel || "time", value: (u, v) => (v == null ? "" : (o.x || time)(v)) },
         ...o.series.map((s) => ({ width: 1.5, points: { show: false }, value: (u, v) => (o.y || amount)(v), ...s }))],
       bands: o.bands, hooks: o.hooks, plugins: o.plugins,
     }, o.data, parent);
   };
 
+  const named = (label) => (label ? { label, labelSize: 16, labelGap: 2, labelFont: "11px system-ui" } : {});
+  const since = "since the scenario began";
   const steps = () => uPlot.paths.stepped({ align: 1 });
   const level = (x, n) => x.map(() => n);
   const verticals = (ticks) => ({ draw: [(u) => {
@@ -62,10 +64,10 @@
   }] });
 
   const ledger = (box, l) => {
-    const f = figure(box, "Ledger over time: " + l.title, "settled and outstanding tokens against the limit, between the bounds that the judge proves", true);
+    const f = figure(box, "Ledger over time: " + l.title, "How much of the limit is taken at each instant: used for good (settled) and, on top of it, reserved for requests that have not ended (outstanding). A refund is a step down. The grey band is where the judge proves the sum to lie; red is certainly above the limit." + ((l.ticks || []).length ? " A dotted line is where a window begins." : ""), true);
     const beyond = l.low.map((v) => (v > l.limit ? v : null));
     plot(f, {
-      height: 270, data: [l.x, l.high, l.low, l.total, l.settled, level(l.x, l.limit), beyond], hooks: verticals(l.ticks),
+      height: 270, xname: since, yname: "tokens taken", data: [l.x, l.high, l.low, l.total, l.settled, level(l.x, l.limit), beyond], hooks: verticals(l.ticks),
       series: [
         { label: "at most", stroke: css("band"), paths: steps(), width: 1 },
         { label: "at least", stroke: css("band"), paths: steps(), width: 1 },
@@ -79,17 +81,19 @@
   };
 
   const residual = (box, r) => {
-    const lost = r.y.some((v) => v !== 0);
-    const f = figure(box, "Conservation residual: " + r.title, "reserved − actual − refunded + debited − outstanding, by the target's own account: " + (lost ? "not zero: tokens were lost or made up" : "zero throughout"));
-    plot(f, { height: 150, data: [r.x, r.y], yscale: { range: (u, lo, hi) => [Math.min(-1, lo), Math.max(1, hi)] },
-      series: [{ label: "residual", stroke: lost ? css("beyond") : css("pass"), paths: steps(), width: 2, points: { show: true, size: 5 } }] });
+    const off = (list) => (list || []).some((v) => v !== 0), lost = off(r.y), drift = off(r.drift);
+    const f = figure(box, "Conservation residual: " + r.title, "Whether tokens were lost, each time the target's own account was read. Its bookkeeping: reserved − used − given back + debited − outstanding is " + (lost ? "not zero: tokens were lost or made up." : "zero throughout, as it must be.")
+      + (r.drift ? " Against the judge: used + outstanding is " + (drift ? "not what the requests can have cost; above zero is a leak, below it is a gift." : "what the requests can have cost, throughout.") : ""));
+    const series = [{ label: "its bookkeeping", stroke: lost ? css("beyond") : css("pass"), paths: steps(), width: 2, points: { show: true, size: 5 } }];
+    if (r.drift) series.push({ label: "against the judge", stroke: drift ? css("fail") : css("settled"), dash: [6, 3], paths: steps(), width: 2, points: { show: true, size: 5 } });
+    plot(f, { height: 170, xname: since, yname: "tokens", data: r.drift ? [r.x, r.y, r.drift] : [r.x, r.y], yscale: { range: (u, lo, hi) => [Math.min(-1, lo * 1.1), Math.max(1, hi * 1.1)] }, series });
   };
 
-  const colours = () => [css("pass"), css("outstanding"), css("skip"), css("fail")];
+  const colours = () => [css("pass"), css("outstanding"), css("skip"), css("fail"), css("error")];
 
   const arrivals = (box, a) => {
     const many = a.bin > 0;
-    const f = figure(box, "Admission timeline", many ? "requests per " + time(a.bin) + " by what became of them; proven mistakes as rings" : "a dot per request; proven mistakes are ringed", true);
+    const f = figure(box, "Admission timeline", many ? "Requests in each " + time(a.bin) + " by what became of them. A dot with a ring is a decision that the judge proves wrong (the first hundred of each kind); point at it to see which." : "A dot for each request when it was sent, in the lane of what became of it. A ring is a decision that the judge proves wrong; point at a dot to see its tokens.", true);
     const hover = element("p", "hover", "");
     const colour = colours();
     const dots = a.dots || [];
@@ -116,11 +120,11 @@
         const dx = u.valToPos(d.t, "x") - left, dy = (many ? 8 : u.valToPos(y(d), "y")) - up, r = dx * dx + dy * dy;
         if (r < dist) { dist = r; best = d; }
       }
-      hover.textContent = best ? `${best.id} at ${time(best.t)}: ${a.lanes[best.l]}, reserved ${best.r}, used ${best.a}, back ${best.r - best.a}${best.w ? "; proved wrong" : ""}` : "";
+      hover.textContent = best ? `${best.id} at ${time(best.t)}: ${a.lanes[best.l]}` + (best.l === 0 ? `, reserved ${best.r}, used ${best.a}, back ${best.r - best.a}` : "") + (best.w ? "; proved wrong" : "") : "";
     };
     const series = many ? a.lanes.map((name, i) => ({ label: name, stroke: colour[i], fill: alpha(colour[i], .25), paths: steps() })) : [{ label: "", stroke: "transparent" }];
     plot(f, {
-      height: many ? 220 : 60 + 30 * a.lanes.length, legend: { show: many },
+      height: many ? 230 : 70 + 28 * a.lanes.length, legend: { show: many }, xname: since, yname: many ? "requests" : "",
       data: many ? [a.x, ...a.count] : [[first, last], [null, null]], series,
       xscale: { range: () => { const pad = (last - first) * .02; return [first - pad, last + pad]; } },
       yscale: many ? {} : { range: () => [0, top] },
@@ -132,47 +136,49 @@
 
   const bars = () => uPlot.paths.bars({ size: [.7, 40] });
   const windows = (box, w) => {
-    const f = figure(box, "Used per window: " + w.title, "tokens that each window paid for, against what it may");
-    plot(f, { data: [w.x, w.used, w.used.map((v) => (v > w.limit ? v : null)), level(w.x, w.limit)],
+    const f = figure(box, "Used per window: " + w.title, "What the requests that were admitted in each calendar window cost in the end, against what the window may pay for (dashed). Red is more than that.");
+    plot(f, { xname: since, yname: "tokens", data: [w.x, w.used, w.used.map((v) => (v > w.limit ? v : null)), level(w.x, w.limit)],
       xscale: { range: (u, lo, hi) => [lo - w.width, hi + w.width] },
       series: [{ label: "used", fill: css("settled"), stroke: css("settled"), paths: bars() }, { label: "above", fill: css("beyond"), stroke: css("beyond"), paths: bars() },
         { label: "limit", stroke: css("limit"), dash: [6, 4], width: 1 }] });
   };
 
   const burst = (box, b) => {
-    const f = figure(box, "Burstiness: " + b.title, "the least burst to which the admitted tokens conform, by the rate; the configured point is marked");
+    const f = figure(box, "Burstiness: " + b.title, "How deep a bucket has to be so that all that was admitted fits, if it is refilled at a share of the configured rate. The cross is what is configured: a curve above it at 100 % means that too much was admitted.");
     const mark = (u) => {
       if (!b.limit) return;
       const c = u.ctx, x = u.valToPos(1, "x", true), y = u.valToPos(b.limit, "y", true), r = 6 * devicePixelRatio;
       c.save(); c.strokeStyle = css("limit"); c.lineWidth = 2 * devicePixelRatio; c.beginPath();
       c.moveTo(x - r, y); c.lineTo(x + r, y); c.moveTo(x, y - r); c.lineTo(x, y + r); c.stroke(); c.restore();
     };
-    plot(f, { data: [b.x, b.y], x: (v) => Math.round(v * 100) + " %", xlabel: "share of the rate", hooks: { draw: [mark] },
+    plot(f, { xname: "share of the configured rate", yname: "tokens", data: [b.x, b.y], x: (v) => Math.round(v * 100) + " %", xlabel: "share of the rate", hooks: { draw: [mark] },
       yscale: { range: (u, lo, hi) => [0, Math.max(hi, b.limit) * 1.1 || 1] }, series: [{ label: "burst", stroke: css("settled"), width: 2, points: { show: true, size: 5 } }] });
   };
 
   // distribution draws quantiles on an axis where each further nine is as wide as
   // the one before: x is -log10(1 - share).
-  const distribution = (box, lines, title, note) => {
-    const f = figure(box, title, note);
+  const distribution = (box, lines, title, note, between) => {
+    const f = figure(box, title, note + " Read it as: so large a share took at most so long; each further nine is as wide as the one before.");
     const n = Math.max(...lines.map((l) => l.y.length));
     const x = Array.from({ length: n }, (_, i) => 5 * i / 120);
     const palette = [css("settled"), css("outstanding"), css("fail"), css("error"), css("pass")];
     const share = (v) => (v <= 0 ? "0 %" : +(100 * (1 - Math.pow(10, -v))).toFixed(4) + " %");
-    plot(f, { data: [x, ...lines.map((l) => x.map((_, i) => (i < l.y.length ? l.y[i] : null)))], x: share, xlabel: "share", y: millis,
+    const [upper, lower] = (between || []).map((name) => 1 + lines.findIndex((l) => l.name === name));
+    plot(f, { xname: "share of requests", yname: "time", bands: upper && lower ? [{ series: [upper, lower], fill: alpha(css("outstanding"), .3) }] : undefined,
+      data: [x, ...lines.map((l) => x.map((_, i) => (i < l.y.length ? l.y[i] : null)))], x: share, xlabel: "share", y: millis,
       xaxis: { splits: (u, i, lo, hi) => [0, .30103, 1, 2, 3, 4, 5].filter((v) => v <= hi + 1e-9), space: 30 },
       series: lines.map((l, i) => ({ label: `${l.name} (${l.n})`, stroke: palette[i % palette.length], width: 2 })) });
   };
 
   const rates = (box, r) => {
-    const f = figure(box, "Offered, admitted, goodput", "requests per second", true);
-    plot(f, { data: [r.x, r.offered, r.admitted, r.goodput, r.rejected], series: [
-      { label: "offered", stroke: css("skip"), dash: [5, 3] }, { label: "admitted", stroke: css("settled") },
-      { label: "goodput", stroke: css("pass"), width: 2 }, { label: "rejected", stroke: css("outstanding") }] });
+    const f = figure(box, "Offered, achieved, admitted, goodput", "Requests per second, in bins of " + time(r.bin) + ": due by the plan (offered), really sent (achieved), let through to the provider (admitted), answered whole with 200 (goodput), rejected" + (r.dropped ? ", and not sent because too many were in flight (dropped)." : ". Nothing was dropped."), true);
+    const lines = [["offered", { stroke: css("skip"), dash: [5, 3] }], ["achieved", { stroke: css("limit") }], ["admitted", { stroke: css("settled") }],
+      ["goodput", { stroke: css("pass"), width: 2 }], ["rejected", { stroke: css("outstanding") }], ["dropped", { stroke: css("error") }]].filter(([name]) => r[name]);
+    plot(f, { xname: since, yname: "requests/s", data: [r.x, ...lines.map(([name]) => r[name])], series: lines.map(([label, style]) => ({ label, ...style })) });
   };
 
   const accuracy = (box, a) => {
-    const f = figure(box, "Reservation accuracy", `reserved ${a.ratio.toPrecision(3)} times what was used; on the line nothing comes back`);
+    const f = figure(box, "Reservation accuracy", `What each admitted request reserved, and what it used; a larger dot is more requests. On the dashed line nothing comes back, above it something is owed. In sum ${a.ratio.toPrecision(3)} times what was used had been reserved.`);
     const top = Math.max(...a.x, ...a.y) * 1.05;
     const paint = (u) => {
       const c = u.ctx, px = devicePixelRatio;
@@ -184,8 +190,7 @@
       c.restore();
     };
     plot(f, { data: [[0, top], [null, null]], x: amount, xlabel: "reserved", legend: { show: false }, series: [{ label: "used", stroke: "transparent" }],
-      xscale: { range: () => [0, top] }, yscale: { range: () => [0, top] }, xaxis: { label: "reserved", labelSize: 18, labelFont: "11px system-ui" },
-      yaxis: { label: "used", labelSize: 16, labelFont: "11px system-ui" }, hooks: { draw: [paint] } });
+      xscale: { range: () => [0, top] }, yscale: { range: () => [0, top] }, xname: "reserved tokens", yname: "used tokens", hooks: { draw: [paint] } });
   };
 
   const draw = (cell) => {
@@ -195,17 +200,26 @@
     const server = cell.querySelector("[data-first]");
     if (server && p.ledgers) server.hidden = true;
     (p.ledgers || []).forEach((l) => ledger(box, l));
-    if (p.arrivals) arrivals(box, p.arrivals);
     (p.residuals || []).forEach((r) => residual(box, r));
+    if (p.arrivals) arrivals(box, p.arrivals);
     (p.windows || []).forEach((w) => windows(box, w));
     (p.bursts || []).forEach((b) => burst(box, b));
+    if (p.latency) distribution(box, p.latency, "Latency by outcome", "From sent to the last byte; of loads also from the instant at which the request was due: the shaded gap is what a late sender would hide.", ["admitted, from due", "admitted"]);
+    if (p.added) distribution(box, p.added, "Overhead of the target", "The same answers through the target, and as long as the mock alone took for them: the shaded gap is what the target adds.", ["through the target", "the mock alone"]);
+    if (p.first) distribution(box, p.first, "Time to the first byte", "Of answers with status 200, by how they were delivered: a stream that is held back is as slow as a whole answer.");
+    if (p.gaps) distribution(box, p.gaps, "Gaps between events", "Pauses between the events of streams, by load: a target that buffers makes many short ones and a few long ones.");
     if (p.rates) rates(box, p.rates);
-    if (p.latency) distribution(box, p.latency, "Latency", "how long requests took, by share: each further nine is as wide as the one before");
-    if (p.first) distribution(box, p.first, "Time to the first byte", "of answers with status 200");
-    if (p.load) distribution(box, p.load, "What the loads measured", "since a request was due and since it was sent, the gaps between events, the overhead over the mock's own time");
     if (p.accuracy) accuracy(box, p.accuracy);
     drawn.set(cell, box.clientWidth);
   };
+
+  const summary = document.getElementById("refund-plot");
+  const drawRefunds = () => {
+    if (!summary || !refunds) return;
+    summary.replaceChildren();
+    distribution(summary, [refunds], "Refund latency", "From the end of the last answer to the instant at which its tokens were seen to be back.");
+  };
+  drawRefunds();
 
   document.querySelectorAll("details.cell").forEach((cell) => {
     cell.addEventListener("toggle", () => { if (cell.open && !drawn.has(cell)) draw(cell); });
@@ -217,11 +231,15 @@
   };
   addEventListener("hashchange", follow);
   follow();
-  const again = () => drawn.forEach((_, cell) => { if (cell.open) draw(cell); else drawn.delete(cell); });
+  const again = () => drawRefunds() || drawn.forEach((_, cell) => { if (cell.open) draw(cell); else drawn.delete(cell); });
+  // Paper is white, whatever the screen is.
+  const printing = (on) => () => { document.documentElement.classList.toggle("printing", on); again(); };
+  addEventListener("beforeprint", printing(true));
+  addEventListener("afterprint", printing(false));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   let resizing = 0;
   addEventListener("resize", () => {
     clearTimeout(resizing);
-    resizing = setTimeout(() => drawn.forEach((width, cell) => { if (cell.open && cell.querySelector(".plots").clientWidth !== width) draw(cell); }), 150);
+    resizing = setTimeout(() => drawRefunds() || drawn.forEach((width, cell) => { if (cell.open && cell.querySelector(".plots").clientWidth !== width) draw(cell); }), 150);
   });
 })();

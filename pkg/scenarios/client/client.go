@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -116,6 +117,7 @@ type Exchange struct {
 
 	Status  int // 0: no response
 	Proto   string
+	Framing string // content-length, chunked, or empty: until the connection closes, or of HTTP/2
 	Header  http.Header
 	Trailer http.Header
 	Raw     []byte // the body as it came, less the framing
@@ -178,7 +180,7 @@ func (c *Client) Do(ctx context.Context, r Request) *Exchange {
 		return x
 	}
 	defer func() { _ = resp.Body.Close() }()
-	x.Status, x.Proto, x.Header = resp.StatusCode, resp.Proto, resp.Header
+	x.Status, x.Proto, x.Header, x.Framing = resp.StatusCode, resp.Proto, resp.Header, framing(resp)
 	if x.Headers.IsZero() {
 		x.Headers = time.Now()
 	}
@@ -190,6 +192,17 @@ func (c *Client) Do(ctx context.Context, r Request) *Exchange {
 	x.end(ctx, x.read(resp.Body, func() { cancel(errLeft) }))
 	x.Trailer = resp.Trailer
 	return x
+}
+
+// framing is how a response says where its body ends.
+func framing(resp *http.Response) string {
+	switch {
+	case slices.Contains(resp.TransferEncoding, "chunked"):
+		return "chunked"
+	case resp.ContentLength >= 0:
+		return "content-length"
+	}
+	return ""
 }
 
 func newRequest(ctx context.Context, r *Request, firstByte func()) (*http.Request, error) {
