@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -165,12 +166,14 @@ func TestPlotsOfLoads(t *testing.T) {
 	if last := p.Arrivals.Dots[len(p.Arrivals.Dots)-1]; p.Arrivals.Lanes[last.Lane] != droppedLane || last.ID != "5 requests" {
 		t.Errorf("found %+v in the lane of what was not sent", last)
 	}
-	var dropped float64
-	for _, rate := range p.Rates.Dropped {
-		dropped += rate * p.Rates.Bin
+	var dropped, offered, achieved float64
+	for i := range p.Rates.X {
+		dropped += p.Rates.Dropped[i] * p.Rates.Bin
+		offered += p.Rates.Offered[i] * p.Rates.Bin
+		achieved += p.Rates.Achieved[i] * p.Rates.Bin
 	}
-	if dropped != 5 {
-		t.Errorf("the rates show %g dropped, expected 5", dropped)
+	if math.Round(dropped) != 5 || math.Round(achieved) != 100 || math.Round(offered) != 105 {
+		t.Errorf("the rates show %g offered, %g achieved, %g dropped; expected 105, 100, 5", offered, achieved, dropped)
 	}
 }
 
