@@ -99,7 +99,8 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	fl.Int64Var(&f.maxRequests, "max-requests", 0, "send nothing if the worst case is more requests than this; 0 is no bound")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "say what would be sent and what it costs at most, and send nothing")
 	fl.BoolVar(&f.watch, "watch", false, "run again what changes, until Ctrl-C: suites, and the files that they read")
-	fl.BoolVar(&f.shrink, "shrink", false, "make a load that failed smaller, and write the few requests that are enough as a suite")
+	fl.BoolVar(&f.shrink, "shrink", false, "make loads that failed smaller and write the few requests that are enough as suites; "+
+		"against a target by URL within --spend. Unasked: the first in virtual time; =false: none")
 	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
 	fl.StringVar(&f.expect, "expect", "", "file of accepted findings: what it names is a warning, the rest counts")
 	fl.StringVar(&f.baseline, "baseline", "", "run.json to compare with: what became worse ends with exit code 8")
@@ -225,8 +226,8 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 		return failWith(exitEnvironment, "%w", err)
 	}
 	var shrunk error
-	if f.shrink {
-		shrunk = a.shrink(ctx, plan, run, options)
+	if _, said := changed["shrink"]; f.shrink || !said && !f.watch {
+		shrunk = a.shrink(ctx, plan, run, options, &f)
 	}
 	a.accept(before.accepted, run)
 	changes := compared(before.baseline, run)

@@ -2,51 +2,131 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
-// shrink makes loads that the judge found guilty smaller, one of each scenario, and
-// writes what is left of each as a suite into the working directory. It says what it
-// wrote on stderr, and what it could not make smaller.
-func (a *app) shrink(ctx context.Context, plan *scenarios.Plan, run *scenarios.RunResult, o scenarios.Options) error {
-	for i := range run.Suites {
-		done := map[string]bool{}
-		for _, r := range run.Suites[i].Scenarios {
-			if r.Judged == nil || !r.Judged.Failed() || done[r.Scenario] || ctx.Err() != nil {
-				continue
-			}
-			m, err := scenarios.Shrink(ctx, plan, r, o)
-			if errors.Is(err, scenarios.ErrNotReplayable) {
+// unasked is how long a load is made smaller that nobody asked to be.
+const unasked = 20 * time.Second
+
+// shrink makes loads that the judge found guilty smaller, and writes what is left of
+// each as a suite. Unasked it is the first load in virtual time, and for no longer
+// than a moment; asked, one cell of each scenario, against targets by URL too, where
+// all replays and the run itself together cost at most what --spend allows. It says
+// on stderr what it wrote, and what it could not make smaller.
+func (a *app) shrink(ctx context.Context, plan *scenarios.Plan, run *scenarios.RunResult, o scenarios.Options, f *runFlags) error {
+	asked := f.shrink
+	if !asked {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, unasked)
+		defer cancel()
+	}
+	budget := scenarios.Budget{Estimate: worstCase, Tokens: f.spend}
+	for _, s := range plan.Suites {
+		budget.Tokens -= s.Program.WorstCase(worstCase).Tokens
+	}
+	done := map[string]bool{}
+	for _, r := range guilty(run) {
+		id := r.File + "\x00" + r.Scenario
+		if done[id] || ctx.Err() != nil || !asked && r.Clock != "virtual" {
+			continue
+		}
+		m, err := scenarios.Shrink(ctx, plan, r, o, budget)
+		if err != nil {
+			if asked {
 				fmt.Fprintf(a.stderr, "not made smaller: %v\n", err)
-				continue
 			}
-			if err != nil {
-				return failWith(exitEnvironment, "%w", err)
-			}
-			done[r.Scenario] = true
-			name := minimalName(run.Suites[i].Name, r.Scenario)
-			if err := os.WriteFile(name, m.Suite, 0o644); err != nil { //nolint:gosec // a suite is for everybody to read
-				return failWith(exitEnvironment, "writing the smaller scenario: %w", err)
-			}
-			fmt.Fprintf(a.stderr, "%s: %d of %d requests of %s show it too (%d replays): llmlimit run %s\n", name, m.Requests, m.Of, r.ID, m.Replays, name)
+			continue
+		}
+		done[id] = true
+		budget.Tokens -= m.Spent
+		if err := a.writeMinimal(r, m, f); err != nil {
+			return err
+		}
+		if !asked {
+			return nil
 		}
 	}
 	return nil
 }
 
+// guilty lists the loads in which the judge found something.
+func guilty(run *scenarios.RunResult) []*scenarios.ScenarioResult {
+	var all []*scenarios.ScenarioResult
+	for i := range run.Suites {
+		for _, r := range run.Suites[i].Scenarios {
+			load := false
+			r.EachStep(func(step *scenarios.StepResult) { load = load || step.Load != nil })
+			if load && r.Judged != nil && r.Judged.Failed() {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+func (a *app) writeMinimal(r *scenarios.ScenarioResult, m *scenarios.Minimal, f *runFlags) error {
+	name := minimalName(r)
+	if m.Beside {
+		name = filepath.Join(filepath.Dir(r.File), name)
+	}
+	if err := os.WriteFile(name, m.Suite, 0o644); err != nil { //nolint:gosec // a suite is for everybody to read
+		return failWith(exitEnvironment, "writing the smaller scenario: %w", err)
+	}
+	spent := ""
+	if m.Spent > 0 {
+		spent = fmt.Sprintf(", at most %d tokens", m.Spent)
+	}
+	fmt.Fprintf(a.stderr, "%d of the %d requests of %s show it too (%d replays%s): llmlimit run %s\n",
+		m.Requests, m.Of, r.ID, m.Replays, spent, strings.Join(append([]string{name}, f.again()...), " "))
+	return nil
+}
+
+// again are the flags that a smaller scenario needs as the whole did. What may hold
+// a secret is for the user to fill in.
+func (f *runFlags) again() []string {
+	var args []string
+	add := func(flag string, values ...string) {
+		for _, value := range values {
+			if value != "" {
+				args = append(args, "--"+flag, value)
+			}
+		}
+	}
+	add("target", redacted(f.targetURL))
+	add("target-file", f.targetFile)
+	add("mock-listen", f.mockListen)
+	add("mock-advertise", f.mockAdvertise)
+	add("mock", redacted(f.mockURL))
+	add("ca", f.ca)
+	add("cert", f.cert)
+	add("key", f.key)
+	for range f.headers {
+		add("header", "…")
+	}
+	if f.insecure {
+		args = append(args, "--insecure")
+	}
+	if f.remote {
+		args = append(args, "--allow-remote")
+	}
+	add("fault", f.faults...)
+	return args
+}
+
 // minimalName is the file of a smaller scenario.
-func minimalName(suite, scenario string) string {
-	plain := func(r rune) rune {
-		if r == '/' || r == filepath.Separator || r == ' ' {
+func minimalName(r *scenarios.ScenarioResult) string {
+	plain := func(c rune) rune {
+		if c == '/' || c == filepath.Separator || c == ' ' {
 			return '-'
 		}
-		return r
+		return c
 	}
-	return strings.Map(plain, suite+"-"+scenario+"-minimal.yaml")
+	suite := strings.TrimSuffix(filepath.Base(r.File), filepath.Ext(r.File))
+	return strings.Map(plain, suite+"-"+r.Scenario+"-minimal.yaml")
 }

@@ -62,7 +62,7 @@ func TestShrink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := scenarios.Shrink(t.Context(), plan, run.Suites[0].Scenarios[0], faulty)
+	m, err := scenarios.Shrink(t.Context(), plan, run.Suites[0].Scenarios[0], faulty, scenarios.Budget{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,7 @@ type world struct {
 	mu       sync.Mutex // guards what follows
 	rng      *rand.Rand
 	sent     []*sentRequest
+	acts     []sending // steps that changed target or mock
 	steps    map[string]*suite.StepResult
 	saved    map[string]any
 	counter  int

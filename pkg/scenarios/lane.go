@@ -60,6 +60,7 @@ func (l *lane) begin(step *suite.Step, i int) *StepResult {
 
 // do runs the verb of a step: the table of what steps do.
 func (l *lane) do(ctx context.Context, run *stepRun) error {
+	l.w.acted(run.bound)
 	switch verb := run.bound.Verb(); verb {
 	case suite.VerbSend:
 		return l.send(ctx, run)

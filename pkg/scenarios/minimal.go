@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,23 +25,35 @@ type Minimal struct {
 	Requests int           // in it
 	Of       int           // that the load had sent
 	Replays  int           // that it took
+	Spent    int64         // tokens that the replays may have cost a target by URL
+	Beside   bool          // it refers to a file beside the suite that it comes from
 	Finding  judge.Finding // what the judge says of it
 }
 
 // ErrNotReplayable means that a cell cannot be made smaller: nothing was found in it,
-// it sent no load, its target is not in-process, or something beside the requests
-// (a reload, a fault that is switched) made its history.
-var ErrNotReplayable = errors.New("not a load that can be replayed in virtual time")
+// it sent no load, or its target cannot be met anew.
+var ErrNotReplayable = errors.New("not a load that can be replayed")
 
-// mostReplays bounds a search; each replay is a process for a moment.
-const mostReplays = 400
+// Budget bounds the search against a target by URL: Tokens is what all replays may
+// cost at worst, by Estimate.
+type Budget struct {
+	Tokens   int64
+	Estimate suite.Estimate
+}
 
-// Shrink replays ever smaller parts of a load that the judge found guilty, in virtual
-// time, and returns the smallest that shows the same kind of finding. r is a result
-// of Execute with the same plan and options. It returns [ErrNotReplayable], or that
-// the whole did not fail again, or the error of ctx.
-func Shrink(ctx context.Context, plan *Plan, r *ScenarioResult, o Options) (*Minimal, error) {
-	z := &shrinker{ctx: ctx, o: o, result: r}
+const (
+	mostReplays = 400  // in one search; each is a process for a moment
+	mostActs    = 1300 // in one replay: a suite has an end
+)
+
+// Shrink replays ever smaller parts of a load that the judge found guilty and returns
+// the smallest that shows the same kind of finding: in virtual time, or, against a
+// target by URL, in real time, each replay as clients that nobody has seen, within
+// the budget. r is a result of Execute with the same plan and options. When ctx ends,
+// what has been found so far is returned. It returns [ErrNotReplayable], or that the
+// whole did not fail again.
+func Shrink(ctx context.Context, plan *Plan, r *ScenarioResult, o Options, b Budget) (*Minimal, error) {
+	z := &shrinker{ctx: ctx, o: o, result: r, budget: b}
 	for _, s := range plan.Suites {
 		for _, cell := range s.Program.Cells {
 			if s.source.Name == r.File && cell.ID == r.ID {
@@ -50,11 +61,11 @@ func Shrink(ctx context.Context, plan *Plan, r *ScenarioResult, o Options) (*Min
 			}
 		}
 	}
-	if z.cell == nil || len(r.sendings) == 0 || z.cell.Target == nil || z.cell.Target.Serve == nil || o.Child == nil {
-		return nil, fmt.Errorf("making %s smaller: %w", r.ID, ErrNotReplayable)
+	if why := z.refuses(); why != "" {
+		return nil, fmt.Errorf("%s: %s: %w", r.ID, why, ErrNotReplayable)
 	}
 	z.o.FailFast, z.o.Observe, z.o.Workers = false, nil, 1
-	z.kind = r.Judged.Findings[0].Kind
+	z.kind = kindOf(&r.Judged.Findings[0])
 	return z.run()
 }
 
@@ -66,105 +77,205 @@ type shrinker struct {
 	cell   *suite.Cell
 	result *ScenarioResult
 	kind   judge.Kind
+	budget Budget
 
 	replays int
-	finding judge.Finding // of the last replay that failed
-	err     error         // why the last one could not be replayed
+	spent   int64
+	best    *draft // the last that failed
+	text    []byte // of it
+	finding judge.Finding
+	err     error // why the last one could not be replayed
+}
+
+// refuses says why there is nothing to search; empty if there is.
+func (z *shrinker) refuses() string {
+	switch {
+	case z.cell == nil || len(z.result.sendings) == 0:
+		return "it sent no load in which anything was found"
+	case z.byURL() && z.budget.Tokens <= 0:
+		return "replays against a target by URL need a ceiling, --spend, with something left of it"
+	case z.byURL() && !anew(z.cell.Target.Identity):
+		return "each replay needs clients that the target has not seen: target.identity as a template with ${run.id}, a jwt or a setup command"
+	case !z.byURL() && (z.cell.Target == nil || z.cell.Target.Serve == nil):
+		return "it has no target"
+	}
+	return ""
+}
+
+func (z *shrinker) byURL() bool { return z.cell.Target != nil && z.cell.Target.URL != "" }
+
+// anew tells whether another run gets other identities.
+func anew(i *suite.Identity) bool {
+	return i != nil && (i.JWT != nil || len(i.Setup) > 0 || i.Pool != nil && len(i.Pool.List) == 0)
 }
 
 func (z *shrinker) run() (*Minimal, error) {
-	all := make([]int, len(z.result.sendings))
-	for i := range all {
-		all[i] = i
-	}
-	fails := func(kept []int) bool { return z.fails(z.pick(kept), false) }
-	first := all
-	if near := z.near(); len(near) < len(all) && fails(near) {
-		first = near
-	} else if !fails(all) {
-		return nil, fmt.Errorf("making %s smaller: its %d requests, sent again one by one, did not show the %s again: %w",
-			z.result.ID, len(all), z.kind, cmp.Or(z.ctx.Err(), z.err, ErrNotReplayable))
-	}
-	kept := z.pick(shrink.Minimal(first, mostReplays, fails))
-	if err := z.ctx.Err(); err != nil {
-		return nil, err
-	}
-	if round := rounded(kept); z.fails(round, false) {
-		kept = round
-	}
-	chained := z.fails(kept, true)
-	if !chained && !z.fails(kept, false) {
-		return nil, fmt.Errorf("making %s smaller: what failed once did not fail again", z.result.ID)
-	}
-	text, err := z.write(kept, chained)
+	d, err := z.whole()
 	if err != nil {
 		return nil, err
 	}
-	return &Minimal{Suite: text, Requests: len(kept), Of: len(all), Replays: z.replays, Finding: z.finding}, nil
+	if !slices.ContainsFunc(z.parts(), func(part []sending) bool { return z.fails(d.with(part)) }) {
+		return nil, fmt.Errorf("%s: what it had sent, sent again one by one, did not show the %s again: %w",
+			z.result.ID, z.kind, cmp.Or(z.err, z.ctx.Err(), ErrNotReplayable))
+	}
+	z.fewer()
+	z.simpler()
+	if len(z.best.acts) <= 40 {
+		z.fewer() // what is simpler may need less
+	}
+	requests := func(acts []sending) (n int) {
+		for _, a := range acts {
+			if a.Request != nil {
+				n++
+			}
+		}
+		return n
+	}
+	m := &Minimal{
+		Beside:   z.best.rules == nil && !z.byURL() || z.best.reads(),
+		Requests: requests(z.best.acts), Of: requests(z.result.sendings), Replays: z.replays, Spent: z.spent, Finding: z.finding,
+	}
+	head := fmt.Sprintf("# Made smaller from %s, %s: %d of its %d requests show the %s.\n# %s\n", z.result.File, z.result.ID, m.Requests, m.Of,
+		z.kind, strings.ReplaceAll(z.finding.Message, "\n", " "))
+	m.Suite = append([]byte(head), z.text...)
+	return m, nil
 }
 
-// near lists what was sent for the account of the first finding up to its instant.
-func (z *shrinker) near() []int {
-	f := &z.result.Judged.Findings[0]
-	at := time.Duration(f.At - z.result.Start.UnixNano())
-	var kept []int
-	for i, s := range z.result.sendings {
-		if s.At <= at && (f.Key == "" || s.Key == "" || s.Key == f.Key) {
-			kept = append(kept, i)
+// parts are where the search may begin, the smallest first: what was sent in the
+// stretch that proves the finding, what came before it, all.
+func (z *shrinker) parts() [][]sending {
+	f, start := &z.result.Judged.Findings[0], z.result.Start.UnixNano()
+	from, to := time.Duration(f.From-start), time.Duration(max(f.At, f.To)-start)
+	concerned := func(from time.Duration) (acts []sending) {
+		for _, s := range z.result.sendings {
+			if s.Request == nil || s.Ended >= from && s.At <= to && (f.Key == "" || s.Key == "" || s.Key == f.Key) {
+				acts = append(acts, s)
+			}
+		}
+		return acts
+	}
+	return [][]sending{concerned(from), concerned(0), z.result.sendings}
+}
+
+// fewer leaves out acts until none can be left out any more.
+func (z *shrinker) fewer() {
+	d, all := z.best, make([]int, len(z.best.acts))
+	for i := range all {
+		all[i] = i
+	}
+	shrink.Minimal(all, mostReplays-z.replays, func(kept []int) bool {
+		acts := make([]sending, len(kept))
+		for i, at := range kept {
+			acts[i] = d.acts[at]
+		}
+		return z.fails(d.with(acts))
+	})
+}
+
+// simpler says the same with fewer words, as long as it is still the same.
+func (z *shrinker) simpler() {
+	d := z.best
+	for _, other := range []*draft{
+		d.laid(sequence), d.together(), d.rounded(100 * time.Millisecond), d.rounded(10 * time.Millisecond), d.rounded(time.Millisecond),
+	} {
+		if z.fails(other) {
+			break
 		}
 	}
-	return kept
-}
-
-func (z *shrinker) pick(kept []int) []sending {
-	out := make([]sending, len(kept))
-	for i, at := range kept {
-		out[i] = z.result.sendings[at]
+	if z.best.by == branches {
+		z.fails(z.best.laid(chains))
 	}
-	return out
-}
-
-// rounded moves every instant to a whole millisecond, and the first one to the start.
-func rounded(all []sending) []sending {
-	out := slices.Clone(all)
-	for i := range out {
-		out[i].At = (out[i].At - all[0].At).Round(time.Millisecond)
-		out[i].Ended = (out[i].Ended - all[0].At).Round(time.Millisecond)
+	for i := len(z.best.rules) - 1; i >= 0 && len(z.best.rules) > 1; i-- {
+		z.fails(z.best.withoutRule(i))
 	}
-	return out
+	for i := range z.best.rules {
+		z.fails(z.best.withoutMatch(i))
+	}
+	z.fails(z.best.staying())
+	for _, f := range z.best.fields() {
+		if !slices.Contains(essential, f) {
+			z.fails(z.best.without(f))
+		}
+	}
+	for _, f := range z.best.fields() {
+		if f.sub != "" || !slices.Contains([]string{"json", "plan", "headers", "query"}, f.name) {
+			if d := z.best.alike(f); d != nil {
+				z.fails(d)
+			}
+		}
+		if !z.byURL() && (f.name == "key" || f.name == "headers" && f.sub != "") {
+			if d := z.best.renamed(f); d != nil {
+				z.fails(d)
+			}
+		}
+	}
+	plain := *z.best
+	plain.seed, plain.start = nil, time.Time{}
+	z.fails(&plain)
+	if z.best.by != sequence {
+		z.fails(z.best.laid(sequence))
+	}
 }
 
-// fails replays a part, and tells whether the judge finds the same kind again.
-func (z *shrinker) fails(part []sending, chained bool) bool {
-	if len(part) == 0 || z.ctx.Err() != nil {
+// fails replays a draft, and keeps it as the best if the judge finds the same kind
+// again.
+func (z *shrinker) fails(d *draft) bool {
+	if len(d.acts) == 0 || len(d.acts) > mostActs || z.replays >= mostReplays || z.ctx.Err() != nil {
 		return false
 	}
-	z.replays++
-	judged, err := z.replay(part, chained)
+	text := z.write(d)
+	if bytes.Equal(text, z.text) {
+		return true // it would be the same again
+	}
+	judged, err := z.replay(text)
 	if err != nil {
 		z.err = err
 		return false
 	}
 	for _, f := range judged.Findings {
-		if f.Kind == z.kind {
-			z.finding = f
+		if kindOf(&f) == z.kind {
+			z.best, z.text, z.finding = d, text, f
 			return true
 		}
 	}
 	return false
 }
 
-// replay sends a part again, as the suite that would be written says.
-func (z *shrinker) replay(part []sending, chained bool) (*judge.Report, error) {
-	text, err := z.write(part, chained)
-	if err != nil {
-		return nil, err
+// kindOf is what a smaller scenario has to show: a rejection that another key's
+// traffic explains is a wrongful one like any other.
+func kindOf(f *judge.Finding) judge.Kind {
+	if f.Kind == judge.Isolation {
+		return judge.WrongfulRejection
 	}
-	seed := z.cell.Seed
-	plan, problems := NewPlan([]Source{{Name: "minimal.yaml", Data: text, ReadFile: z.suite.readFile}}, suite.Options{Seed: &seed})
+	return f.Kind
+}
+
+var (
+	errSpent       = errors.New("the ceiling of --spend is reached")
+	errSameClients = errors.New("each replay needs clients that the target has not seen, and target.identity.pool has no ${run.id} in it")
+)
+
+// replay runs a suite, as clients that nobody has seen.
+func (z *shrinker) replay(text []byte) (*judge.Report, error) {
+	o := suite.Options{Env: z.suite.options.Env}
+	if z.byURL() {
+		o.URL, o.Target, o.Vars = z.suite.options.URL, z.suite.options.Target, z.suite.options.Vars
+	}
+	plan, problems := NewPlan([]Source{{Name: "minimal.yaml", Data: text, ReadFile: z.suite.readFile}}, o)
 	if plan == nil {
-		return nil, fmt.Errorf("planning the smaller scenario: %w", problems.Err())
+		return nil, fmt.Errorf("planning the smaller scenario: %w", problems.Errors()[:1].Err())
 	}
+	if z.byURL() {
+		if i := plan.Suites[0].Program.Cells[0].Target.Identity; i.Pool != nil && i.Pool.Template == z.cell.Target.Identity.Pool.Template {
+			return nil, errSameClients
+		}
+		cost := plan.Suites[0].Program.WorstCase(z.budget.Estimate)
+		if !cost.Bounded || z.spent+cost.Tokens > z.budget.Tokens {
+			return nil, errSpent
+		}
+		z.spent += cost.Tokens
+	}
+	z.replays++
 	run, err := Execute(z.ctx, plan, z.o)
 	if err != nil {
 		return nil, err
@@ -176,88 +287,46 @@ func (z *shrinker) replay(part []sending, chained bool) (*judge.Report, error) {
 	return r.Judged, nil
 }
 
-// write is the suite that sends exactly these requests. What all of them share
-// stands in its defaults. Chained, requests that do not overlap follow each other in
-// one list; otherwise each has a branch of its own.
-func (z *shrinker) write(all []sending, chained bool) ([]byte, error) {
-	serve := yaml.MapSlice{}
+// whole is the load as it was, each request by itself.
+func (z *shrinker) whole() (*draft, error) {
+	d := &draft{seed: &z.cell.Seed, start: z.cell.Start, acts: z.result.sendings}
+	if z.byURL() {
+		var err error
+		d.other, err = z.suite.blocks("vars", "backend", "target", "features")
+		d.seed, d.start = nil, time.Time{}
+		return d.anew(z.suite.Program.RunID, z.cell.Target.Identity.Header), err
+	}
 	if rules := z.cell.Target.Serve.Rules; rules != nil {
-		var value any
-		if err := yaml.NewDecoder(bytes.NewReader(rules.Data), yaml.UseOrderedMap()).Decode(&value); err != nil {
+		if err := yaml.NewDecoder(bytes.NewReader(rules.Data), yaml.UseOrderedMap()).Decode(&d.rules); err != nil {
 			return nil, fmt.Errorf("copying the rules: %w", err)
 		}
-		serve = append(serve, yaml.MapItem{Key: "rules", Value: value})
-	} else {
-		serve = append(serve, yaml.MapItem{Key: "policy", Value: z.cell.Target.Serve.Policy})
 	}
-	shared := common(all)
-	scenario := yaml.MapSlice{
-		{Key: "id", Value: "minimal"},
-		{Key: "requirement", Value: fmt.Sprintf("no %s in %d of the requests of %s", z.kind, len(all), z.result.ID)},
-		{Key: "start", Value: z.cell.Start.UTC().Format(time.RFC3339Nano)},
-		{Key: "steps", Value: steps(all, shared, chained)},
-	}
-	doc := yaml.MapSlice{
-		{Key: "version", Value: 1},
-		{Key: "suite", Value: "minimal"},
-		{Key: "seed", Value: z.cell.Seed},
-		{Key: "target", Value: yaml.MapSlice{{Key: "serve", Value: serve}}},
-	}
-	if len(shared) > 0 {
-		doc = append(doc, yaml.MapItem{Key: "defaults", Value: map[string]any{"request": map[string]any(shared)}})
-	}
-	doc = append(doc, yaml.MapItem{Key: "scenarios", Value: []any{scenario}})
-	text, err := yaml.MarshalWithOptions(doc, yaml.IndentSequence(true), yaml.UseJSONMarshaler())
-	if err != nil {
-		return nil, fmt.Errorf("writing the scenario: %w", err)
-	}
-	head := fmt.Sprintf("# Made smaller from %s %s: %d of %d requests show %s.\n# %s\n", z.result.File, z.result.ID, len(all),
-		len(z.result.sendings), z.kind, strings.ReplaceAll(z.finding.Message, "\n", " "))
-	return append([]byte(head), text...), nil
+	return d, nil
 }
 
-// common holds the fields that are the same in every request. Fields that merge are
-// shared as a whole or not at all.
-func common(all []sending) words {
-	shared := maps.Clone(all[0].Request)
-	for _, s := range all[1:] {
-		maps.DeleteFunc(shared, func(name string, value any) bool { return !same(value, s.Request[name]) })
+// write is the suite of a draft. What all requests share stands in its defaults.
+func (z *shrinker) write(d *draft) []byte {
+	shared := d.shared()
+	scenario := object{{"id", "minimal"}, {"requirement", fmt.Sprintf("no finding of %s in what is left of %s", z.kind, z.result.ID)}}
+	if !d.start.IsZero() && !d.start.Equal(defaultStart) {
+		scenario = append(scenario, pair{"start", d.start.UTC().Format(time.RFC3339Nano)})
 	}
-	return shared
+	scenario = append(scenario, pair{"steps", d.steps(shared)})
+	doc := object{{"version", 1}, {"suite", "minimal"}}
+	if d.seed != nil {
+		doc = append(doc, pair{"seed", *d.seed})
+	}
+	switch {
+	case d.rules != nil:
+		doc = append(doc, pair{"target", object{{"serve", object{{"rules", d.rules}}}}})
+	case !z.byURL():
+		doc = append(doc, pair{"target", object{{"serve", object{{"policy", z.cell.Target.Serve.Policy}}}}})
+	}
+	rest := object{{"scenarios", []any{scenario}}}
+	if len(shared) > 0 {
+		rest = slices.Insert(rest, 0, pair{"defaults", object{{"request", ordered(shared)}}})
+	}
+	return slices.Concat([]byte(writeYAML(doc)), d.other, []byte(writeYAML(rest)))
 }
 
 func same(a, b any) bool { return reflect.DeepEqual(a, b) }
-
-// steps are the sends, each at its instant.
-func steps(all []sending, shared words, chained bool) []any {
-	type branch struct {
-		steps []any
-		ended time.Duration
-	}
-	var branches []*branch
-	for _, s := range all {
-		request := maps.Clone(s.Request)
-		maps.DeleteFunc(request, func(name string, _ any) bool { _, ok := shared[name]; return ok })
-		send := yaml.MapSlice{{Key: "send", Value: map[string]any(request)}}
-		if s.Cancel != nil {
-			send = append(send, yaml.MapItem{Key: "cancel", Value: s.Cancel})
-		}
-		i := slices.IndexFunc(branches, func(b *branch) bool { return chained && b.ended < s.At })
-		if i < 0 {
-			i, branches = len(branches), append(branches, &branch{})
-		}
-		b := branches[i]
-		if wait := s.At - b.ended; wait > 0 {
-			b.steps = append(b.steps, map[string]any{"wait": map[string]any{"for": suite.FormatDuration(wait)}})
-		}
-		b.steps, b.ended = append(b.steps, send), max(s.Ended, s.At)
-	}
-	if len(branches) == 1 {
-		return branches[0].steps
-	}
-	var lists []any
-	for _, b := range branches {
-		lists = append(lists, b.steps)
-	}
-	return []any{map[string]any{"parallel": lists}}
-}

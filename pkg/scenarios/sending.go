@@ -2,23 +2,29 @@ package scenarios
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
 // sending is one request of a cell, in the words of a suite, so that it can be sent
-// again at the same instant without the load that made it.
+// again at the same instant without the load that made it; or another step that
+// changed target or mock meanwhile: then Step stands for the request.
 type sending struct {
 	At      time.Duration  `json:"at"` // since the start of the cell
 	Ended   time.Duration  `json:"ended"`
-	Key     string         `json:"key"`
-	Request words          `json:"request"`
+	Key     string         `json:"key,omitempty"`
+	Request words          `json:"request,omitempty"`
 	Cancel  map[string]any `json:"cancel,omitempty"`
+	Step    words          `json:"step,omitempty"`
 }
 
 // words are fields of the language of suites. Whole numbers stay whole on their way
@@ -61,13 +67,15 @@ func whole(value any) any {
 	return value
 }
 
-// sendings lists what a load that was found guilty has sent, nil for any other cell.
-// What happened beside it, such as a reload, is not in it: such a cell has none.
+// sendings lists what a load that was found guilty has sent, and what was done to
+// target and mock meanwhile, by instant; nil for any other cell.
 func (w *world) sendings() []sending {
-	if w.result.Judged == nil || !w.result.Judged.Failed() || !replayable(w.cell.Steps) {
+	load := false
+	eachStep(w.cell.Steps, func(step *suite.Step) { load = load || step.Load != nil })
+	if w.result.Judged == nil || !w.result.Judged.Failed() || !load {
 		return nil
 	}
-	var all []sending
+	all := w.acts
 	for i, s := range w.sent {
 		x := w.result.Requests[i]
 		if s.x == nil {
@@ -79,18 +87,37 @@ func (w *world) sendings() []sending {
 		}
 		all = append(all, sending{At: x.Sent, Ended: x.Ended, Key: x.Key, Request: request, Cancel: leaveInWords(s.wire.Leave)})
 	}
+	slices.SortStableFunc(all, func(a, b sending) int { return cmp.Compare(a.At, b.At) })
 	return all
 }
 
-// replayable tells whether steps hold a load, and nothing that changes target or
-// mock while it runs.
-func replayable(steps []suite.Step) bool {
-	load, other := false, false
-	eachStep(steps, func(step *suite.Step) {
-		load = load || step.Load != nil
-		other = other || step.Reload != nil || step.Fault != nil || step.Hold != nil || step.Release != nil
-	})
-	return load && !other
+// acted keeps a step that changes target or mock.
+func (w *world) acted(step *suite.Step) {
+	act := sending{At: time.Since(w.start)}
+	act.Ended = act.At
+	switch {
+	case step.Hold != nil:
+		act.Step = words{"hold": map[string]any{"at": step.Hold.At}}
+	case step.Release != nil:
+		act.Step = words{"release": map[string]any{}}
+	case step.Fault != nil && step.Fault.Mock != "":
+		act.Step = words{"fault": map[string]any{"mock": step.Fault.Mock, "on": step.Fault.On}}
+	case step.Fault != nil:
+		act.Step = words{"fault": map[string]any{"target": step.Fault.Target, "on": step.Fault.On}}
+	case step.Reload != nil && step.Reload.Rules != nil:
+		var rules any
+		if yaml.Unmarshal(step.Reload.Rules.Data, &rules) != nil {
+			return // it has been read before
+		}
+		act.Step = words{"reload": map[string]any{"rules": rules}}
+	case step.Reload != nil:
+		act.Step = words{"reload": map[string]any{"policy": step.Reload.Policy}}
+	default:
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acts = append(w.acts, act)
 }
 
 // inWords is a request with everything that was drawn for it written out.
