@@ -28,19 +28,15 @@ in its client's place, whether it tries again. ` + "`run`" + ` picks the channel
 }
 
 func (a *app) doctor(ctx context.Context, url string, f gatewayFlags) (err error) {
-	w, mock, shut, err := f.open(ctx, a, url)
+	w, shut, err := f.open(ctx, a, url)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, shut()) }()
 	found, err := probe.Examine(ctx, w)
 	if err != nil {
-		return failWith(exitEnvironment, "%w", err).withHint("is the gateway running, and is this its URL?")
+		return failWith(exitEnvironment, "%w", err)
 	}
-	found.WriteText(a.stdout, mock)
-	if !found.Reached {
-		return failWith(exitEnvironment, "the mock never saw a request").
-			withHint("its upstream has to be %s; --mock-listen and --mock-advertise change that address", mock)
-	}
+	found.WriteText(a.stdout)
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -44,6 +45,38 @@ func (a *app) show(run *scenarios.RunResult, f runFlags) error {
 		return failWith(exitEnvironment, "writing the results: %w", err)
 	}
 	return nil
+}
+
+// remarks says on stderr, once, what concerns the whole of a target by URL: what is
+// noted of every scenario, and that verdicts are about what was declared of its limits.
+func (a *app) remarks(run *scenarios.RunResult) {
+	ran, proven := 0, false
+	noted := map[string]int{}
+	for _, s := range run.Suites {
+		for _, sc := range s.Scenarios {
+			if sc.Outcome == scenarios.Skip || sc.Clock != "real" {
+				continue
+			}
+			ran++
+			proven = proven || sc.Judged != nil && sc.Judged.Totals.OverAdmitted+sc.Judged.Totals.WronglyRejected > 0
+			for _, note := range sc.Notes {
+				noted[note]++
+			}
+		}
+	}
+	if run.Environment.Target == "" || ran == 0 {
+		return
+	}
+	told := false
+	for _, note := range slices.Sorted(maps.Keys(noted)) {
+		if noted[note] == ran {
+			fmt.Fprintf(a.stderr, "note: %s\n", note)
+			told = true
+		}
+	}
+	if proven && !told {
+		fmt.Fprintln(a.stderr, "hint: the judge holds the gateway to target.limits: where it is configured otherwise, correct the block (`llmlimit probe URL` says what its limit is)")
+	}
 }
 
 // style is how results look on this stdout.

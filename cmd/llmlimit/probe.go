@@ -49,19 +49,22 @@ func (f *gatewayFlags) register(fl *pflag.FlagSet) {
 }
 
 // open starts the mock and makes a wire to the gateway. shut ends both.
-func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.Wire, mockURL string, shut func() error, err error) {
+func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.Wire, shut func() error, err error) {
 	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-		return nil, "", nil, failWith(exitUsage, "%q is no URL", url).withHint("write http://HOST:PORT or https://HOST:PORT")
+		return nil, nil, failWith(exitUsage, "%q is no URL", url).withHint("write http://HOST:PORT or https://HOST:PORT")
 	}
 	if !isLoopback(url) {
 		fmt.Fprintf(a.stderr, "%s is not on this machine: at most %d requests and %d tokens go there\n", url, f.requests, f.spend)
 		if !f.remote {
-			return nil, "", nil, failWith(exitUsage, "traffic to %s needs consent", url).withHint("--allow-remote gives it")
+			return nil, nil, failWith(exitUsage, "traffic to %s needs consent", url).withHint("--allow-remote gives it")
 		}
 	}
 	secure, err := f.tls()
 	if err != nil {
-		return nil, "", nil, err
+		return nil, nil, err
+	}
+	if err := checkHeaders(f.headers); err != nil {
+		return nil, nil, err
 	}
 	header := http.Header{}
 	for name, value := range headerMap(f.headers) {
@@ -69,7 +72,8 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	}
 	l, err := listen(ctx, f.mockListen)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, nil, failWith(codeOf(err), "the mock cannot listen: %w", err).
+			withHint("the port is taken, or the address is not of this machine: correct --mock-listen, and the upstream of the gateway with it")
 	}
 	mock := mockllm.New(mockllm.Options{})
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -83,12 +87,14 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	if f.identity != "" {
 		w.Identity = func(h http.Header, n int) { h.Set(f.identity, fmt.Sprintf("probe-%s-%d", run, n)) }
 	}
-	mockURL = f.mockAdvertise
-	if mockURL == "" {
-		mockURL = baseURL(l, false)
+	w.Way = client.Way{
+		Gateway: redacted(url), Path: f.path, Mock: f.mockAdvertise, URL: "the URL", Identity: "--identity or --header", Model: "--model",
 	}
-	fmt.Fprintf(a.stderr, "the mock listens on %s; the upstream of the gateway has to be %s\n", baseURL(l, false), mockURL)
-	return w, mockURL, func() error {
+	if w.Way.Mock == "" {
+		w.Way.Mock = baseURL(l, false)
+	}
+	fmt.Fprintf(a.stderr, "the mock listens on %s; the upstream of the gateway has to be %s\n", baseURL(l, false), w.Way.Mock)
+	return w, func() error {
 		w.Client.Close()
 		stop()
 		return <-served
@@ -150,16 +156,27 @@ is an interval, or a note.`,
 }
 
 func (a *app) probe(ctx context.Context, url string, f gatewayFlags, settings probe.Settings) (err error) {
-	w, _, shut, err := f.open(ctx, a, url)
+	w, shut, err := f.open(ctx, a, url)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, shut()) }()
+	if err := probe.Reach(ctx, w); err != nil {
+		return failWith(exitEnvironment, "%w", err)
+	}
 	found, err := probe.Infer(ctx, w, settings)
 	if err != nil {
-		return failWith(exitEnvironment, "%w", err).withHint("`llmlimit doctor %s` says which side is wrong", url)
+		return failWith(exitEnvironment, "%w", err)
 	}
 	found.WriteTable(a.stderr, w.Cost())
 	found.WriteBlock(a.stdout, url, f.identity)
-	return nil
+	switch {
+	case found.Stopped == "":
+		return nil
+	case !found.Enforced:
+		return failWith(exitGuard, "no limit was met within %d requests and %d tokens: none is enforced for this client, or it is larger", w.Cost().Requests, w.Cost().Tokens).
+			withHint("is the policy attached to this route, and keyed by what --identity and --header send? --spend and --max-requests allow more")
+	}
+	return failWith(exitGuard, "stopped at the stage %q: the budget is used up", found.Stopped).
+		withHint("--spend and --max-requests allow more; what was found by then is above")
 }

@@ -231,7 +231,9 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	}
 	a.accept(before.accepted, run)
 	changes := compared(before.baseline, run)
-	return errorsFirst(reports.write(run, changes), a.show(run, f), a.regressions(changes), shrunk, f.verdict(run))
+	shown := a.show(run, f)
+	a.remarks(run)
+	return errorsFirst(reports.write(run, changes), shown, a.regressions(changes), shrunk, f.verdict(run))
 }
 
 // errorsFirst returns the error with the code that goes first.
@@ -265,12 +267,19 @@ func (f *runFlags) check() error {
 	if !slices.Contains([]string{"auto", "bar", "plain", "none"}, f.progress) {
 		return failWith(exitUsage, "--progress %q is not known, expected auto, bar, plain or none", f.progress)
 	}
-	for _, h := range f.headers {
+	if err := checkHeaders(f.headers); err != nil {
+		return err
+	}
+	return f.checkOutput()
+}
+
+func checkHeaders(lines []string) error {
+	for _, h := range lines {
 		if name, _, ok := strings.Cut(h, ":"); !ok || strings.TrimSpace(name) == "" {
 			return failWith(exitUsage, "--header %q is not 'Name: value'", h)
 		}
 	}
-	return f.checkOutput()
+	return nil
 }
 
 // again are the flags that a scenario needs to run as it did, without what may be

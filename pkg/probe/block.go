@@ -15,7 +15,7 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-20s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("limit enforced", "%s", yes(r.Enforced))
+	row("limit enforced", "%s", map[bool]string{true: "yes", false: "none was met"}[r.Enforced])
 	row("reserves", "%s", yes(r.Reserves))
 	if r.Burst != nil {
 		row("burst", "%s tokens", shown(*r.Burst, 0))

@@ -20,12 +20,6 @@ import (
 
 // Examination is what a gateway does to requests and answers on the way.
 type Examination struct {
-	// Reached: the mock saw a request.
-	Reached bool
-	// Status and Answer are what the client got for the first request; Answer only
-	// if it did not reach the mock.
-	Status int
-	Answer string
 	// Channels lists the control channels that arrived.
 	Channels []string
 	// ClientProto and UpstreamProto are the versions of HTTP on both sides.
@@ -41,31 +35,41 @@ type Examination struct {
 	AsksForUsage, ShowsIt bool
 	// Same: the answer reaches the client byte for byte, whole and as a stream.
 	SameWhole, SameStream bool
+	// WholeAs is the media type of a whole answer, if it is not JSON.
+	WholeAs string
 	// Buffers: nothing of a stream arrives before its end.
 	Buffers bool
 	// Compressed: a compressed answer arrives compressed.
 	Compressed bool
+	// Told says what the client is told of the usage of a whole answer; empty if it is
+	// what the mock said.
+	Told string
 	// Tries is how often the mock saw a request that it answered with 500.
 	Tries int
-	// Streams: the endpoint streams at all.
-	Streams bool
+	// Streams: the endpoint streams at all. If it does not, StreamAnswer is what a
+	// request for a stream got.
+	Streams      bool
+	StreamAnswer string
 	// Headers are the dialects of rate-limit headers that were seen.
 	Headers []string
 }
 
 // Examine sends a few requests over every control channel and compares both ends.
-// An error means that the gateway gave no answer at all.
+// An error says which side is wrong if the first of them does not reach the mock.
 func Examine(ctx context.Context, w *Wire) (*Examination, error) {
 	d := &doctor{w: w, e: &Examination{}}
-	if err := d.first(ctx); err != nil || !d.e.Reached {
-		return d.e, err
-	}
-	for _, look := range []func(context.Context) error{d.stream, d.askedStream, d.compressed, d.failing, d.model} {
+	for _, look := range []func(context.Context) error{d.first, d.stream, d.askedStream, d.compressed, d.failing, d.model} {
 		if err := look(ctx); err != nil {
-			return d.e, err
+			return nil, err
 		}
 	}
 	return d.e, nil
+}
+
+// Reach makes sure that a request passes the gateway, reaches the mock and is
+// answered. An error says which side is wrong.
+func Reach(ctx context.Context, w *Wire) error {
+	return (&doctor{w: w, e: &Examination{}}).first(ctx)
 }
 
 type doctor struct {
@@ -110,9 +114,9 @@ func (d *doctor) ask(ctx context.Context, plan, over map[string]any, headers htt
 	}
 	maps.Copy(request.Header, headers)
 	seen := len(w.Mock.Journal().Entries())
-	x := w.Client.Do(ctx, request)
-	if x.Status == 0 {
-		return nil, fmt.Errorf("the gateway gave no answer: %w", x.Err)
+	x, err := w.do(ctx, request)
+	if err != nil {
+		return nil, err
 	}
 	if err := sleep(ctx, 20*time.Millisecond); err != nil { // the mock writes its journal after the last byte
 		return nil, err
@@ -127,16 +131,18 @@ func (d *doctor) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(got.entries) == 0 {
+		return d.w.Way.Refused(got.x)
+	}
+	at := got.entries[len(got.entries)-1]
+	if got.x.Status >= http.StatusMultipleChoices {
+		return d.w.Way.Garbled(got.x, at.Sent.Status)
+	}
 	e := d.e
-	e.Status, e.ClientProto, e.Reached = got.x.Status, got.x.Proto, len(got.entries) > 0
+	e.ClientProto = got.x.Proto
 	for _, rate := range judge.ReadSaid(got.x.Header, got.x.Headers.UnixNano()).Rates {
 		e.Headers = append(e.Headers, rate.Source+" "+string(rate.Dimension))
 	}
-	if !e.Reached {
-		e.Answer = strings.TrimSpace(string(got.x.Body[:min(len(got.x.Body), 300)]))
-		return nil
-	}
-	at := got.entries[len(got.entries)-1]
 	for _, c := range at.Channels {
 		if c != "default" {
 			e.Channels = append(e.Channels, c)
@@ -146,6 +152,15 @@ func (d *doctor) first(ctx context.Context) error {
 	e.Added, e.Removed, e.Changed = compareHeaders(got.sent.Header, at.Header)
 	e.Body = compareBodies(got.sent.Body, []byte(at.Body))
 	e.SameWhole = bytes.Equal(got.x.Raw, at.Sent.Body)
+	if kind, _, _ := strings.Cut(got.x.Header.Get("Content-Type"), ";"); !strings.HasSuffix(kind, "json") {
+		e.WholeAs = kind
+	}
+	switch told := got.x.Usage(); {
+	case told == nil:
+		e.Told = "not told to the client"
+	case told.Total != at.Usage.Total:
+		e.Told = fmt.Sprintf("changed: the mock said %d tokens, the client is told %d", at.Usage.Total, told.Total)
+	}
 	return nil
 }
 
@@ -207,11 +222,17 @@ func slowly() map[string]any {
 // stream looks at a stream that does not ask for usage.
 func (d *doctor) stream(ctx context.Context) error {
 	got, err := d.ask(ctx, slowly(), map[string]any{"stream": true}, nil)
-	if err != nil || len(got.entries) == 0 || got.x.Status != http.StatusOK {
+	if err != nil {
 		return err
 	}
+	d.e.Streams = got.x.Status == http.StatusOK && len(got.x.Events) > 0
+	if !d.e.Streams {
+		d.e.StreamAnswer = got.x.Said()
+	}
+	if len(got.entries) == 0 {
+		return nil
+	}
 	at := got.entries[len(got.entries)-1]
-	d.e.Streams = len(got.x.Events) > 0
 	d.e.AsksForUsage = at.IncludeUsage
 	d.e.ShowsIt = at.IncludeUsage && got.x.Usage() != nil
 	d.e.Buffers = len(got.x.Events) > 0 && !got.x.Events[0].At.Before(at.Sent.Last)
@@ -264,15 +285,9 @@ func (e *Examination) Control() string {
 	return ""
 }
 
-// WriteText writes what was found, a line each. mock is the address that the
-// gateway's upstream should have.
-func (e *Examination) WriteText(w io.Writer, mock string) {
+// WriteText writes what was found, a line each.
+func (e *Examination) WriteText(w io.Writer) {
 	row := func(name, text string) { fmt.Fprintf(w, "%-20s %s\n", name, text) }
-	if !e.Reached {
-		row("mock", "never saw the request: point the upstream of the gateway to "+mock)
-		row("client", fmt.Sprintf("got status %d: %s", e.Status, orDefault(e.Answer, "nothing")))
-		return
-	}
 	row("mock", fmt.Sprintf("reached as %s by %s; the client speaks %s", e.Path, e.UpstreamProto, e.ClientProto))
 	for _, channel := range []string{"header", "marker", "model"} {
 		text := "does not arrive"
@@ -286,15 +301,15 @@ func (e *Examination) WriteText(w io.Writer, mock string) {
 	}
 	row("headers", fmt.Sprintf("added: %s; removed: %s; changed: %s", list(e.Added), list(e.Removed), list(e.Changed)))
 	row("request body", orDefault(strings.Join(e.Body, "; "), "byte for byte"))
-	row("answer", "whole: "+same(e.SameWhole)+"; stream: "+same(e.SameStream))
 	switch {
 	case !e.Streams:
-		row("streams", "none came")
-	case e.Buffers:
-		row("streams", "buffered: nothing arrives before the end")
+		row("answer", e.whole())
+		row("streams", "none came: a request for one gets "+e.StreamAnswer)
 	default:
-		row("streams", "arrive as they are made")
+		row("answer", e.whole()+"; stream: "+same(e.SameStream))
+		row("streams", map[bool]string{true: "buffered: nothing arrives before the end", false: "arrive as they are made"}[e.Buffers])
 	}
+	row("usage", orDefault(e.Told, "told as it is"))
 	switch {
 	case e.AsksForUsage && e.ShowsIt:
 		row("include_usage", "added, and the event that it causes reaches a client that did not ask")
@@ -304,11 +319,26 @@ func (e *Examination) WriteText(w io.Writer, mock string) {
 		row("include_usage", "not added: streams that do not ask have no usage to charge")
 	}
 	row("compressed answers", map[bool]string{true: "stay compressed", false: "are decompressed on the way"}[e.Compressed])
-	row("an upstream error", fmt.Sprintf("is tried %d times", e.Tries))
+	row("an upstream error", "is tried "+times(e.Tries))
 	row("rate-limit headers", orDefault(strings.Join(e.Headers, ", "), "none"))
 }
 
 func list(names []string) string { return orDefault(strings.Join(names, " "), "none") }
+
+func (e *Examination) whole() string {
+	text := "whole: " + same(e.SameWhole)
+	if e.WholeAs != "" {
+		text += fmt.Sprintf(", as %s though no stream was asked for", e.WholeAs)
+	}
+	return text
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
 
 func same(ok bool) string {
 	if ok {

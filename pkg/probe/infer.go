@@ -40,7 +40,9 @@ type Result struct {
 	NoKey int
 	// Identities: another client has an account of its own.
 	Identities bool
-	Notes      []string
+	// Stopped is the stage at which the budget ended; empty if it was enough.
+	Stopped string
+	Notes   []string
 }
 
 // Refund is how long the unused part of a reservation took to come back.
@@ -102,6 +104,9 @@ func Infer(ctx context.Context, g Gateway, s Settings) (*Result, error) {
 		switch {
 		case errors.Is(err, ErrBudget), ctx.Err() != nil && err != nil:
 			p.note("stopped at the stage %q: %v", stage.name, err)
+			if errors.Is(err, ErrBudget) {
+				p.r.Stopped = stage.name
+			}
 			return p.r, nil
 		case err != nil && stage.name == "first contact":
 			return nil, err

@@ -29,6 +29,7 @@ type gateway struct {
 	byClock  bool // else by the first request
 	after    bool // charged after the response, and not before
 	alters   bool // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
+	garbles  bool // refuses streams, and sends whole answers as streams with a usage of its own
 
 	mu   sync.Mutex
 	used map[string]int64
@@ -68,6 +69,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":{"message":"no"}}`, http.StatusTooManyRequests)
 		return
 	}
+	if g.garbles && gjson.GetBytes(body, "stream").Bool() {
+		http.Error(w, `{"error":{"message":"no streams here"}}`, http.StatusInternalServerError)
+		return
+	}
 	if g.alters {
 		body = []byte(strings.Replace(string(body), "{", `{"user":"gw",`, 1))
 		for name := range r.Header {
@@ -92,6 +97,12 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer resp.Body.Close()
 	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
 	var all bytes.Buffer
+	if g.garbles {
+		text, _ := io.ReadAll(resp.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write(bytes.Replace(text, []byte(`"total_tokens":1`), []byte(`"total_tokens":2001`), 1))
+		return
+	}
 	if g.alters {
 		_, _ = io.Copy(&all, resp.Body)
 		w.WriteHeader(resp.StatusCode)
@@ -229,7 +240,7 @@ func TestBudgetIsKept(t *testing.T) {
 func TestExamine(t *testing.T) {
 	behind(t, &gateway{}, func(ctx context.Context, w *Wire) {
 		e, err := Examine(ctx, w)
-		if err != nil || !e.Reached || e.Control() != "marker" || !e.SameWhole || !e.SameStream || e.Buffers || e.Body != nil || e.Tries != 1 || len(e.Channels) != 3 {
+		if err != nil || e.Control() != "marker" || !e.SameWhole || !e.SameStream || e.Buffers || e.Body != nil || e.Tries != 1 || len(e.Channels) != 3 {
 			t.Errorf("%+v %v", e, err)
 		}
 	})
@@ -239,19 +250,34 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%+v %v", e, err)
 		}
 		var text strings.Builder
-		e.WriteText(&text, "http://mock")
+		e.WriteText(&text)
 		for _, line := range []string{"control: header      does not arrive", "user is added", "buffered", "is tried 3 times"} {
 			if !strings.Contains(text.String(), line) {
 				t.Errorf("no %q in\n%s", line, &text)
 			}
 		}
 	})
-	behind(t, &gateway{limit: 1}, func(ctx context.Context, w *Wire) {
+	behind(t, &gateway{garbles: true}, func(ctx context.Context, w *Wire) {
 		e, err := Examine(ctx, w)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var text strings.Builder
-		e.WriteText(&text, "http://mock")
-		if err != nil || e.Reached || !strings.Contains(text.String(), "point the upstream of the gateway to http://mock") {
-			t.Errorf("%v\n%s", err, &text)
+		e.WriteText(&text)
+		for _, line := range []string{
+			"whole: written again, as text/event-stream though no stream was asked for",
+			`streams              none came: a request for one gets status 500, "no streams here"`,
+			"usage                changed: the mock said 1 tokens, the client is told 2001", "is tried once",
+		} {
+			if !strings.Contains(text.String(), line) {
+				t.Errorf("no %q in\n%s", line, &text)
+			}
+		}
+	})
+	behind(t, &gateway{limit: 1}, func(ctx context.Context, w *Wire) {
+		w.Way = client.Way{Gateway: "http://gateway", Mock: "http://mock"}
+		if _, err := Examine(ctx, w); err == nil || !strings.Contains(err.Error(), "the gateway at http://gateway rejects a client that has sent nothing yet") {
+			t.Error(err)
 		}
 	})
 }

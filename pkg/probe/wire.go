@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -31,8 +30,31 @@ type Wire struct {
 	Run string
 	// Tokens and Requests are the most that may be used; 0 is no bound.
 	Tokens, Requests int64
+	// Way explains what does not arrive.
+	Way client.Way
 
-	cost Cost
+	cost     Cost
+	answered bool // by the gateway, at least once
+}
+
+// patience is how long an answer is waited for.
+const patience = 30 * time.Second
+
+// do makes one exchange. An error says why there was no answer.
+func (w *Wire) do(ctx context.Context, r client.Request) (*client.Exchange, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	x := w.Client.Do(ctx, r)
+	switch {
+	case x.Status != 0:
+		w.answered = true
+	case x.Outcome == client.Cancelled:
+	case w.answered:
+		return x, w.Way.Gone(x.Err)
+	default:
+		return x, w.Way.Silent(x.Err)
+	}
+	return x, nil
 }
 
 // Cost is what has been used so far.
@@ -52,9 +74,9 @@ func (w *Wire) Ask(ctx context.Context, q Question) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	x := w.Client.Do(ctx, request)
-	if x.Status == 0 && x.Outcome != client.Cancelled && q.Ending != Cut {
-		return Answer{}, fmt.Errorf("the gateway gave no answer: %w", errors.Join(x.Err, context.Cause(ctx)))
+	x, err := w.do(ctx, request)
+	if err != nil && q.Ending != Cut {
+		return Answer{}, err
 	}
 	a := Answer{Sent: x.Sent, Decided: x.Headers, Ended: x.Ended, Status: x.Status, Said: judge.ReadSaid(x.Header, x.Headers.UnixNano())}
 	if entries := w.Mock.Journal().ByID(id); len(entries) > 0 {

@@ -47,7 +47,7 @@ func (l *lane) drain(ctx context.Context, run *stepRun) error {
 	index := last.index
 	run.add(Check{
 		Kind: KindStep, Text: "drain until " + d.Until.Source, File: d.Until.Pos.File, Line: d.Until.Pos.Line, Outcome: Fail,
-		Message: fmt.Sprintf("%s did not come true within %d requests", d.Until.Source, d.AtMost), At: time.Since(l.w.start), Request: &index,
+		Message: fmt.Sprintf("%s did not come true within %d requests: %s", d.Until.Source, d.AtMost, l.w.unlimited(run.drain)), At: time.Since(l.w.start), Request: &index,
 	})
 	return nil
 }

@@ -72,6 +72,15 @@ func (v *verifier) match(text string, m *suite.Matcher, found any) {
 	v.add(text+": "+m.Source, m.Pos, m.String(), fmt.Sprint(shown(found)), message)
 }
 
+// status compares the status, and says who gave one that was not expected.
+func (v *verifier) status(m *suite.Matcher) {
+	before := len(v.checks)
+	v.match("status", m, v.r.Status)
+	if len(v.checks) > before && v.checks[before].Outcome == Fail {
+		v.checks[before].Message += v.w.secret(v.w.behind(v.s))
+	}
+}
+
 func shown(found any) any {
 	switch f := found.(type) {
 	case suite.Absent:
@@ -100,7 +109,7 @@ func orAbsent(text string) any {
 
 func (v *verifier) expect(e *suite.Expect) {
 	r := v.r
-	v.match("status", e.Status, r.Status)
+	v.status(e.Status)
 	v.match("reason", e.Reason, orAbsent(r.Reason))
 	v.match("outcome", e.Outcome, r.Outcome)
 	for _, name := range sortedKeys(e.Headers) {

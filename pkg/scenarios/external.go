@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -97,13 +96,8 @@ func (w *world) proxy() client.Proxy {
 	if w.cell.Target.URL == "" {
 		return nil
 	}
-	if u, err := url.Parse(w.cell.Target.URL); err == nil && isLoopback(u.Hostname()) {
+	if u, err := url.Parse(w.cell.Target.URL); err == nil && client.IsLoopback(u.Hostname()) {
 		return nil
 	}
 	return http.ProxyFromEnvironment
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

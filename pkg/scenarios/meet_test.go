@@ -106,7 +106,7 @@ func TestMisconfigurations(t *testing.T) {
 			want: []string{"speaks plain HTTP there", "write http:// in --target"},
 		},
 		{name: "unknown authority", gateway: forward, tls: true, want: []string{"certificate that is not trusted here", "--ca FILE", "--insecure"}},
-		{name: "wrong path", gateway: func(string) http.Handler { return answer(404, "no such route") }, want: []string{"has no route for /v1/chat/completions", "--target is the part of the URL before"}},
+		{name: "wrong path", gateway: func(string) http.Handler { return answer(404, "no such route") }, want: []string{"has no route for /v1/chat/completions", "target.url is the part of the URL before"}},
 		{
 			name: "another upstream", gateway: func(string) http.Handler { return answer(200, `{"choices":[]}`) },
 			want: []string{"not from this mock, which saw nothing", "point it at http://"},
@@ -190,6 +190,37 @@ func TestDownInTheMiddle(t *testing.T) {
 	first, second := r.Suites[0].Scenarios[0], r.Suites[0].Scenarios[1]
 	if first.Outcome != scenarios.Pass || second.Outcome != scenarios.Error || !strings.Contains(second.Reason, "it went down in the middle of the run") {
 		t.Errorf("%s %s", dump(first), dump(second))
+	}
+}
+
+// A status that nobody expected is told with who gave it.
+func TestWhoAnswered(t *testing.T) {
+	for _, c := range []struct{ name, want string }{
+		{"by itself", `found 503, expected 200; the mock never saw the request, it was the gateway that said status 503, "cooling down"`},
+		{"in the mock's place", `found 503, expected 200; the mock answered 200, the gateway told its client status 503, "cooling down"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mock := freeAddr(t)
+			var looked atomic.Bool
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !looked.Swap(true) {
+					forward(mock).ServeHTTP(w, r)
+					return
+				}
+				if c.name != "by itself" {
+					forward(mock).ServeHTTP(httptest.NewRecorder(), r)
+				}
+				http.Error(w, "cooling down", http.StatusServiceUnavailable)
+			}))
+			defer server.Close()
+			r, err := scenarios.Execute(t.Context(), plan(t, outside(mock, server.URL, ""), suite.Options{}), scenarios.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := r.Suites[0].Scenarios[0]; s.Outcome != scenarios.Fail || !strings.Contains(s.Reason, c.want) {
+				t.Error(dump(s))
+			}
+		})
 	}
 }
 

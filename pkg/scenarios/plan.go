@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
@@ -63,6 +64,9 @@ func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
 			plan.Suites = append(plan.Suites, s)
 		}
 	}
+	if len(problems.Errors()) == 0 {
+		problems = append(problems, plan.strayVars(o.Vars)...)
+	}
 	if len(problems.Errors()) > 0 {
 		return nil, problems
 	}
@@ -72,6 +76,26 @@ func NewPlan(sources []Source, o suite.Options) (*Plan, suite.Problems) {
 		before += len(s.Program.Cells)
 	}
 	return plan, problems
+}
+
+// strayVars finds variables that were given and that no selected suite has.
+func (p *Plan) strayVars(given map[string]any) suite.Problems {
+	had := map[string]any{}
+	for _, s := range p.Suites {
+		for _, cell := range s.Program.Cells {
+			maps.Copy(had, cell.Vars)
+		}
+	}
+	var problems suite.Problems
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if _, ok := had[name]; !ok && p.Cells() > 0 {
+			problems = append(problems, suite.Problem{
+				Pos: suite.Pos{File: "--var"}, Level: suite.Error, Message: fmt.Sprintf("no suite that was selected has a var %q", name),
+				Nearest: nearest.Word(name, slices.Sorted(maps.Keys(had))),
+			})
+		}
+	}
+	return problems
 }
 
 // byURL tells whether a suite will be run against a target that runs already.
@@ -104,6 +128,11 @@ func planSuite(source Source, o suite.Options, chance string) (*PlannedSuite, su
 	if byURL(read, o) {
 		o.RunID = chance
 	}
+	o.Vars = maps.Clone(o.Vars)
+	maps.DeleteFunc(o.Vars, func(name string, _ any) bool { // it may be another suite's
+		_, has := read.Vars[name]
+		return !has
+	})
 	s.options = o
 	program, found := suite.Compile(read, o)
 	problems = append(problems, found...)

@@ -56,6 +56,22 @@ func plan(t *testing.T, text string, o suite.Options) *scenarios.Plan {
 	return p
 }
 
+// A variable is of those suites that have it; one that no selected suite has is told
+// once, with the nearest that there is.
+func TestVarsOfSuites(t *testing.T) {
+	with := strings.Replace(head, "backend:", "vars: { model: mock }\nbackend:", 1) + "  - { id: a, steps: [ { send: { json: { model: \"${vars.model}\" } } } ] }\n"
+	without := strings.Replace(head, "suite: test", "suite: other", 1) + "  - { id: a, steps: [ { send: {} } ] }\n"
+	sources := []scenarios.Source{{Name: "with.yaml", Data: []byte(with)}, {Name: "without.yaml", Data: []byte(without)}}
+	p, problems := scenarios.NewPlan(sources, suite.Options{Vars: map[string]any{"model": "m"}})
+	if err := problems.Err(); err != nil || p.Suites[0].Program.Cells[0].Vars["model"] != "m" {
+		t.Errorf("%+v %v", p, err)
+	}
+	_, problems = scenarios.NewPlan(sources, suite.Options{Vars: map[string]any{"modell": "m"}})
+	if got := problems.Errors().String(); strings.Count(got, "no suite that was selected has a var") != 1 || !strings.Contains(got, `did you mean "model"?`) {
+		t.Error(got)
+	}
+}
+
 func run(t *testing.T, text string, change ...func(*scenarios.Options)) *scenarios.RunResult {
 	t.Helper()
 	o := scenarios.Options{Target: gateway{}, Child: []string{os.Args[0], "bubble"}, Workers: 2}
@@ -322,7 +338,7 @@ func TestOutcomes(t *testing.T) {
           - drain.rejected == 1`,
 		},
 		{
-			name: "drain that never ends", want: scenarios.Fail, reason: "did not come true within 3 requests",
+			name: "drain that never ends", want: scenarios.Fail, reason: "did not come true within 3 requests: 3 admitted for 150 tokens, 0 rejected",
 			scenario: `  - { id: a, steps: [ { drain: { until: res.status == 429, at-most: 3, request: { json: { max_tokens: 1 } } } } ] }`,
 		},
 		{
