@@ -99,7 +99,7 @@ var misconfigured = []struct {
 			passOn(mock).ServeHTTP(httptest.NewRecorder(), r)
 			http.Error(w, "cannot read that", http.StatusInternalServerError)
 		})
-	}, want: []string{"reaches the mock, which answered 200, and gives its client status 500", "of the dialect of /v1/chat/completions"}},
+	}, want: []string{"reaches the mock, which answered 200, and gives its client status 500", "of the dialect of /v1/chat/completions", "stream: false", "body"}},
 	{name: "down in the middle", gateway: goesDown(1), commands: "doctor probe", want: []string{"went down in the middle"}},
 	{name: "port of the mock taken", gateway: passOn, flags: []string{"--mock-listen", "TAKEN"}, want: []string{"the mock cannot listen", "the port is taken", "correct --mock-listen"}},
 	{name: "not enforced", gateway: passOn, flags: []string{"--spend", "20"}, commands: "probe", code: exitGuard, want: []string{"no limit was met within 12 requests and 11 tokens", "is the policy attached to this route", "--spend and --max-requests allow more"}},
@@ -108,6 +108,7 @@ var misconfigured = []struct {
 	{name: "limit smaller", gateway: limitedTo(5000, false), commands: "run", code: exitFail, want: []string{"hint: the judge holds the gateway to target.limits", "llmlimit probe URL"}},
 	{name: "spend too low", gateway: passOn, flags: []string{"--spend", "7"}, commands: "run", code: exitGuard, want: []string{"--spend allows 7; nothing was sent"}},
 	{name: "no header", gateway: passOn, flags: []string{"--header", "bearer"}, code: exitUsage, want: []string{`--header "bearer" is not 'Name: value'`}},
+	{name: "body that is none", gateway: passOn, flags: []string{"--body", "stream"}, commands: "doctor probe", code: exitUsage, want: []string{`--body "stream" is no JSON object`}},
 	{name: "far away", url: func(string) string { return "http://gateway.example" }, code: exitUsage, want: []string{"needs consent", "--allow-remote gives it"}},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -25,6 +26,7 @@ import (
 // `doctor` and `probe` share them.
 type gatewayFlags struct {
 	path, model, identity     string
+	body                      string
 	headers                   []string
 	mockListen, mockAdvertise string
 	ca, cert, key             string
@@ -36,6 +38,7 @@ func (f *gatewayFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.path, "path", "/v1/chat/completions", "path of a chat completion")
 	fl.StringVar(&f.model, "model", "mock", "model that the gateway routes to the mock")
 	fl.StringVar(&f.identity, "identity", "", "header that tells clients apart; a probe makes up values for it")
+	fl.StringVar(&f.body, "body", "", `JSON object with fields for every body, '{"stream":false}' for one that streams unless told not to`)
 	fl.StringArrayVar(&f.headers, "header", nil, "header for every request, 'Name: value'; may repeat")
 	fl.StringVar(&f.mockListen, "mock-listen", "127.0.0.1:9000", "address on which the mock listens")
 	fl.StringVar(&f.mockAdvertise, "mock-advertise", "", "base URL by which the gateway reaches the mock")
@@ -66,6 +69,12 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	if err := checkHeaders(f.headers); err != nil {
 		return nil, nil, err
 	}
+	var body map[string]any
+	if f.body != "" {
+		if err := json.Unmarshal([]byte(f.body), &body); err != nil {
+			return nil, nil, failWith(exitUsage, "--body %q is no JSON object: %w", f.body, err)
+		}
+	}
 	header := http.Header{}
 	for name, value := range headerMap(f.headers) {
 		header.Set(name, value)
@@ -82,13 +91,13 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // a name, no secret
 	w = &probe.Wire{
 		Client: client.New((&net.Dialer{}).DialContext, secure, nil), Mock: mock, URL: url, Path: f.path, Model: f.model,
-		Header: header, Run: run, Tokens: f.spend, Requests: f.requests,
+		Header: header, Body: body, Run: run, Tokens: f.spend, Requests: f.requests,
 	}
 	if f.identity != "" {
 		w.Identity = func(h http.Header, n int) { h.Set(f.identity, fmt.Sprintf("probe-%s-%d", run, n)) }
 	}
 	w.Way = client.Way{
-		Gateway: redacted(url), Path: f.path, Mock: f.mockAdvertise, URL: "the URL", Identity: "--identity or --header", Model: "--model",
+		Gateway: redacted(url), Path: f.path, Mock: f.mockAdvertise, URL: "the URL", Identity: "--identity or --header", Model: "--model", Body: "--body",
 	}
 	if w.Way.Mock == "" {
 		w.Way.Mock = baseURL(l, false)
@@ -169,7 +178,7 @@ func (a *app) probe(ctx context.Context, url string, f gatewayFlags, settings pr
 		return failWith(exitEnvironment, "%w", err)
 	}
 	found.WriteTable(a.stderr, w.Cost())
-	found.WriteBlock(a.stdout, url, f.identity)
+	found.WriteBlock(a.stdout, url, f.identity, f.body)
 	switch {
 	case found.Stopped == "":
 		return nil

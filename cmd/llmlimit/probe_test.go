@@ -79,7 +79,7 @@ func TestProbeOfTenPolicies(t *testing.T) {
 					t.Errorf("cost %+v", cost)
 				}
 				var block bytes.Buffer
-				r.WriteBlock(&block, "http://127.0.0.1:1", "x-tenant")
+				r.WriteBlock(&block, "http://127.0.0.1:1", "x-tenant", "")
 				if _, problems := suite.ReadTargetFile("t.yaml", block.Bytes()); len(problems) > 0 {
 					t.Errorf("%v\n%s", problems, &block)
 				}

@@ -79,10 +79,14 @@ func shown(i Interval, digits int) string {
 	return lo + " to " + hi
 }
 
-// WriteBlock writes a target: block for --target-file. url and identity are what the
-// probe itself used; identity is a header's name, empty if there is none.
-func (r *Result) WriteBlock(w io.Writer, url, identity string) {
+// WriteBlock writes a target: block for --target-file. url, identity and body are what
+// the probe itself used; identity is a header's name, empty if there is none, and body
+// a JSON object, likewise.
+func (r *Result) WriteBlock(w io.Writer, url, identity, body string) {
 	fmt.Fprintf(w, "target:\n  url: %q\n", url)
+	if body != "" {
+		fmt.Fprintf(w, "  body: %s\n", body)
+	}
 	if identity != "" {
 		fmt.Fprintf(w, "  identity: { header: %s, pool: \"t-${run.id}-${i}\" }\n", identity)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/llmlimit/llmlimit/internal/memnet"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
 // gateway is a limiter of a few lines: windows that begin by the clock or by their
@@ -255,6 +256,18 @@ func TestExamine(t *testing.T) {
 			if !strings.Contains(text.String(), line) {
 				t.Errorf("no %q in\n%s", line, &text)
 			}
+		}
+	})
+	behind(t, &gateway{}, func(ctx context.Context, w *Wire) {
+		w.Body = map[string]any{"stream": false, "model": "never"}
+		err := Reach(ctx, w)
+		if entries := w.Mock.Journal().Entries(); err != nil || len(entries) != 1 || !strings.Contains(entries[0].Body, `"stream":false`) || entries[0].Model != "mock" {
+			t.Errorf("%v %+v", err, entries)
+		}
+		var block strings.Builder
+		(&Result{}).WriteBlock(&block, "http://gateway", "", `{"stream":false}`)
+		if file, problems := suite.ReadTargetFile("t.yaml", []byte(block.String())); len(problems) > 0 || file.Target.Body["stream"] != false {
+			t.Errorf("%v in\n%s", problems, &block)
 		}
 	})
 	behind(t, &gateway{garbles: true}, func(ctx context.Context, w *Wire) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,10 +21,11 @@ import (
 type Wire struct {
 	Client *client.Client
 	Mock   *mockllm.Mock
-	URL    string      // base URL of the gateway, without a slash at its end
-	Path   string      // default /v1/chat/completions; of that dialect
-	Model  string      // default mock
-	Header http.Header // of every request
+	URL    string         // base URL of the gateway, without a slash at its end
+	Path   string         // default /v1/chat/completions; of that dialect
+	Model  string         // default mock
+	Header http.Header    // of every request
+	Body   map[string]any // fields of every body that says nothing of them
 	// Identity puts a client into a request. Nil: clients cannot be told apart.
 	Identity func(h http.Header, client int)
 	// Run tells the requests of this probe from those of others.
@@ -127,10 +129,9 @@ func (w *Wire) request(q Question, id string) (client.Request, error) {
 		messages = append(messages, map[string]any{"role": "user", "content": ""})
 	}
 	messages = append(messages, map[string]any{"role": "user", "content": promptOf(q.Text, id)})
-	body := map[string]any{"model": orDefault(w.Model, "mock"), "messages": messages, "max_tokens": q.Output}
-	if q.Output < 1 {
-		body["max_tokens"] = 1
-	}
+	body := map[string]any{}
+	maps.Copy(body, w.Body)
+	maps.Copy(body, map[string]any{"model": orDefault(w.Model, "mock"), "messages": messages, "max_tokens": max(q.Output, 1)})
 	switch q.Ending {
 	case Streamed, LeftStream, Cut:
 		body["stream"] = true

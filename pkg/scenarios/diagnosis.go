@@ -18,7 +18,7 @@ func (w *world) way(path string) client.Way {
 	}
 	return client.Way{
 		Gateway: shown, Path: path, Mock: w.backend, URL: "--target or target.url",
-		Identity: "target.headers or target.identity", Model: "--var model=NAME, or the suite's",
+		Identity: "target.headers or target.identity", Model: "--var model=NAME, or the suite's", Body: "target.body",
 	}
 }
 

@@ -219,7 +219,7 @@ func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any)
 		l.x = &client.Exchange{Err: err, Outcome: client.Failed}
 		return nil
 	}
-	request.Body = lookBody(l.asked, id, over)
+	request.Body = lookBody(w.lent(l.asked.JSON.Value), l.asked.Path, id, over)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	seen := len(w.mock.entries(""))
@@ -234,8 +234,8 @@ const little = 16
 
 // lookBody is the body of a look: an answer whole, with a marker, and asking for
 // little, because a suite may begin with a request that has to be rejected.
-func lookBody(asked *suite.Request, id string, over map[string]any) []byte {
-	value := marked(asked.JSON.Value, asked.Path, id)
+func lookBody(value any, path, id string, over map[string]any) []byte {
+	value = marked(value, path, id)
 	if object, ok := value.(map[string]any); ok {
 		for _, allowance := range []string{"max_tokens", "max_completion_tokens", "max_output_tokens"} {
 			if _, given := object[allowance]; given {

@@ -224,6 +224,31 @@ func TestWhoAnswered(t *testing.T) {
 	}
 }
 
+// Every JSON body gets what target.body has and it has not, the look beforehand too.
+func TestTargetBody(t *testing.T) {
+	mock := freeAddr(t)
+	var mu sync.Mutex
+	var seen []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		seen = append(seen, gjson.GetBytes(text, "stream").Raw+" "+gjson.GetBytes(text, "user").String()+" "+gjson.GetBytes(text, "model").String())
+		mu.Unlock()
+		r.Body = io.NopCloser(strings.NewReader(string(text)))
+		forward(mock).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	text := strings.Replace(outside(mock, server.URL, `  body: { stream: false, user: "u-${run.id}", model: other }`), "send: { key: other }", "send: { stream: true, json: { user: mine } }", 1)
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{RunID: "abcd1234"}), scenarios.Options{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[false u-abcd1234 mock false u-abcd1234 mock true mine mock]"
+	if r.Counts.Pass != 2 || fmt.Sprint(seen) != want {
+		t.Errorf("%q, expected %s: %s", seen, want, dump(r))
+	}
+}
+
 // Identities come from a list, a signed token or a command, and no two cells share
 // one where that can be had.
 func TestIdentities(t *testing.T) {

@@ -268,7 +268,7 @@ func (w *world) body(r *suite.Request, id string) ([]byte, error) {
 	case r.JSON == nil:
 		return nil, nil
 	}
-	value := r.JSON.Value
+	value := w.lent(r.JSON.Value)
 	if r.Stream != nil {
 		if object, ok := value.(map[string]any); ok {
 			object = maps.Clone(object)
@@ -289,6 +289,17 @@ func (w *world) body(r *suite.Request, id string) ([]byte, error) {
 		return nil, fmt.Errorf("writing the JSON of a request: %w", err)
 	}
 	return body, nil
+}
+
+// lent is a JSON body with what target.body has and it has not.
+func (w *world) lent(value any) any {
+	object, ok := value.(map[string]any)
+	if !ok || len(w.cell.Target.Body) == 0 {
+		return value
+	}
+	body := maps.Clone(w.cell.Target.Body)
+	maps.Copy(body, object)
+	return body
 }
 
 // serveURL is where `llmlimit serve` listens unless told otherwise.

@@ -19,9 +19,9 @@ type Way struct {
 	Gateway string // its base URL
 	Path    string // of the request
 	Mock    string // the base URL that the gateway's upstream has to have
-	// URL, Identity and Model name what the user can correct: "--target",
-	// "target.headers or target.identity", "--var model=NAME".
-	URL, Identity, Model string
+	// URL, Identity, Model and Body name what the user can correct: "--target",
+	// "target.headers or target.identity", "--var model=NAME", "target.body".
+	URL, Identity, Model, Body string
 }
 
 // Silent explains why the gateway gave no answer.
@@ -94,7 +94,8 @@ func (w Way) Refused(x *Exchange) error {
 // Garbled explains an answer of the mock that the gateway did not pass on.
 func (w Way) Garbled(x *Exchange, mocked int) error {
 	return fmt.Errorf("the gateway at %s reaches the mock, which answered %d, and gives its client %s: "+
-		"it does not understand the answer; is the provider of this route of the dialect of %s?", w.Gateway, mocked, x.Said(), w.Path)
+		"it does not understand the answer; is the provider of this route of the dialect of %s? "+
+		"One that streams unless a request says stream: false is told so by %s", w.Gateway, mocked, x.Said(), w.Path, w.Body)
 }
 
 // whereToListen helps where the mock can only be reached from this machine.

@@ -12,6 +12,7 @@ type Target struct {
 	Serve      *Serve            `json:"serve,omitempty"`
 	URL        string            `json:"url,omitempty"`
 	Headers    map[string]string `json:"headers,omitempty"` // sent with every request
+	Body       map[string]any    `json:"body,omitempty"`    // fields of every JSON body that says nothing of them
 	TLS        *TLS              `json:"tls,omitempty"`
 	Metrics    *Metrics          `json:"metrics,omitempty"`
 	Ledger     *LedgerSource     `json:"ledger,omitempty"`
