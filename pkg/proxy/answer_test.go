@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -352,15 +354,15 @@ func TestTrailersAndHints(t *testing.T) {
 
 // TestFirstByteIsNotDelayed: every event reaches the client at the instant at which the mock wrote it.
 func TestFirstByteIsNotDelayed(t *testing.T) {
-	for _, include := range []bool{false, true} {
+	for _, encoding := range []string{"none", "gzip-flush"} {
 		inSystem(t, tpmRules, nil, func(s *system) {
 			began := time.Now()
-			resp, err := s.client.Do(s.request(s.t.Context(), chatPath, streamBody, s.plan(plan(t, `timing: { ttft: 1s, itl: 1s }`))))
+			resp, err := s.client.Do(s.request(s.t.Context(), chatPath, streamBody, s.plan(plan(t, `{timing: {ttft: 1s, itl: 1s}, http: {encoding: `+encoding+`}}`))))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began).Truncate(time.Millisecond); took != time.Second { // the mock's timers have nanosecond offsets
-				t.Errorf("%v: headers after %v, expected 1s", include, took)
+				t.Errorf("%s: headers after %v, expected 1s", encoding, took)
 			}
 			var at []time.Duration
 			buffer := make([]byte, 4096)
@@ -421,24 +423,44 @@ func TestLedgerAndMetrics(t *testing.T) {
 	})
 }
 
+// TestCredentialsAreNotShown: not in records, books or figures, nor in what a client is told, whatever becomes of the request.
 func TestCredentialsAreNotShown(t *testing.T) {
 	const keyed = `
-- name: tpm
+- name: header
   limit_keys: ["header:x-api-key"]
   algorithm: token_bucket_llm
-  algorithm_config: { tokens_per_minute: 6000 }
+  algorithm_config: { tokens_per_minute: 2000 }
+- name: bearer
+  limit_keys: ["header:authorization", "query:key"]
+  algorithm: token_bucket_llm
+  algorithm_config: { tokens_per_minute: 2000 }
 `
+	secrets := http.Header{"X-Api-Key": {"sk-secret"}, "Authorization": {"Bearer sk-secret"}, "Cookie": {"s=sk-secret"}}
 	inSystem(t, keyed, nil, func(s *system) {
-		s.post(chatPath, chatBody, http.Header{"X-Api-Key": {"sk-secret"}})
-		record, err := json.Marshal(s.last())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for what, text := range map[string]string{"record": string(record), "ledger": s.admin("/debug/ledger"), "metrics": s.admin("/metrics")} {
-			if strings.Contains(text, "sk-secret") {
-				t.Errorf("the %s shows the key: %s", what, text)
+		shown := func(what string, got answer) {
+			record, err := json.Marshal(s.last())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for where, text := range map[string]string{
+				"record": string(record), "ledger": s.admin("/debug/ledger"), "metrics": s.admin("/metrics"), "answer": fmt.Sprint(got.Header, string(got.body)),
+			} {
+				if strings.Contains(text, "sk-secret") {
+					t.Errorf("%s: the %s shows the key: %s", what, where, text)
+				}
 			}
 		}
+		const path = chatPath + "?key=sk-secret"
+		header := s.plan(plan(t, `usage: 10/990`))
+		maps.Copy(header, secrets)
+		shown("admitted", s.post(path, chatBody, header))
+		shown("rejected", s.post(path, chatBody, header))
+		shown("unreadable", s.post(path, `{"sk-secret`, header))
+		shown("upgrade", s.post(path, chatBody, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "X-Api-Key": {"sk-secret"}}))
+		time.Sleep(time.Minute)
+		header = s.plan(plan(t, `fault: {kind: hang_before_headers, for: 1s}`))
+		maps.Copy(header, secrets)
+		shown("lost", s.post(path, chatBody, header))
 		if !strings.Contains(s.admin("/debug/ledger?key=sk-secret"), `"sha256:`) {
 			t.Error("the ledger does not find the account by its key")
 		}

@@ -16,14 +16,16 @@ import (
 )
 
 // raw sends bytes as they are on a connection of their own, and returns every byte that comes back until its end.
-func (s *system) raw(text string) string {
+func (s *system) raw(text string) string { return s.rawBytes([]byte(text)) }
+
+func (s *system) rawBytes(text []byte) string {
 	s.t.Helper()
 	conn, err := s.net.DialContext(s.t.Context(), "tcp", "proxy:80")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	go func() { _, _ = io.WriteString(conn, text) }() // the proxy may close before it has read all
+	go func() { _, _ = conn.Write(text) }() // the proxy may close before it has read all
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Minute))
 	got, _ := io.ReadAll(conn) // a reset is an answer too
 	synctest.Wait()

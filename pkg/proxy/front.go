@@ -119,7 +119,6 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 	}
 	if d := x.p.cfg.Timeouts.Body; d > 0 {
 		_ = x.control.SetReadDeadline(time.Now().Add(d)) // unsupported by some writers in tests
-		defer func() { _ = x.control.SetReadDeadline(time.Time{}) }()
 	}
 	if declared := x.r.ContentLength; declared > limit {
 		if declared <= 2*limit && x.r.Header.Get("Expect") == "" {
@@ -132,6 +131,8 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
+		// Only a whole body ends its time: of one that is not, the server reads the rest before it closes the connection.
+		_ = x.control.SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.As(err, &over):
 		_, _ = io.CopyN(io.Discard, x.r.Body, limit)
@@ -212,6 +213,14 @@ func (x *exchange) dialect() llmapi.Dialect {
 func (x *exchange) deadline() {
 	if d := x.p.cfg.Timeouts.Write; d > 0 {
 		_ = x.control.SetWriteDeadline(time.Now().Add(d))
+	}
+}
+
+// written ends the time of a write that has taken place. HTTP/2 needs that: there a deadline that passes breaks the stream, also
+// one to which nothing is being written.
+func (x *exchange) written() {
+	if x.r.ProtoMajor >= 2 && x.p.cfg.Timeouts.Write > 0 {
+		_ = x.control.SetWriteDeadline(time.Time{})
 	}
 }
 

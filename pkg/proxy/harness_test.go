@@ -104,13 +104,7 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 		stopMock := s.serve("mock:80", s.mock.Serve)
 		server := proxy.NewServer(p, proxy.ServerOptions{})
 		server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // one test panics on purpose
-		stopProxy := s.serve("proxy:80", func(ctx context.Context, l net.Listener) error {
-			context.AfterFunc(ctx, func() { _ = server.Close() })
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		})
+		stopProxy := s.serveHTTP("proxy:80", server)
 		test(s)
 		s.client.CloseIdleConnections()
 		if err := p.Shutdown(t.Context()); err != nil {
@@ -125,6 +119,11 @@ func inSystem(t *testing.T, rules string, change func(*proxy.Config), test func(
 		stopMock()
 		time.Sleep(time.Second) // a server that closes on unread bytes lingers for half a second
 	})
+}
+
+// to sends what the proxy forwards to another upstream than the mock.
+func to(backend string) func(*proxy.Config) {
+	return func(c *proxy.Config) { c.Backend, _ = url.Parse(backend) }
 }
 
 // speaking makes the proxy talk to its upstream in HTTP/2.
@@ -151,6 +150,17 @@ func (s *system) serve(addr string, run func(context.Context, net.Listener) erro
 			s.t.Errorf("serving %s: %v", addr, err)
 		}
 	}
+}
+
+// serveHTTP runs a whole server until the returned function is called.
+func (s *system) serveHTTP(addr string, server *http.Server) (stop func()) {
+	return s.serve(addr, func(ctx context.Context, l net.Listener) error {
+		context.AfterFunc(ctx, func() { _ = server.Close() })
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
 }
 
 // newClient has connections of its own and decodes nothing.
@@ -276,8 +286,8 @@ func (s *system) sameBytes(got []byte) {
 	}
 }
 
-// answerRaw is an upstream that reads one request of each connection and answers with these bytes.
-func (s *system) answerRaw(addr, raw string) (stop func()) {
+// accept is an upstream that does as it is told with each connection, which ends with that.
+func (s *system) accept(addr string, with func(net.Conn)) (stop func()) {
 	return s.serve(addr, func(ctx context.Context, l net.Listener) error {
 		context.AfterFunc(ctx, func() { _ = l.Close() })
 		var open sync.WaitGroup
@@ -289,14 +299,21 @@ func (s *system) answerRaw(addr, raw string) (stop func()) {
 			}
 			open.Go(func() {
 				defer conn.Close()
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				_, _ = io.Copy(io.Discard, req.Body)
-				_, _ = io.WriteString(conn, raw)
+				with(conn)
 			})
 		}
+	})
+}
+
+// answerRaw is an upstream that reads one request of each connection and answers with these bytes.
+func (s *system) answerRaw(addr, raw string) (stop func()) {
+	return s.accept(addr, func(conn net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		_, _ = io.WriteString(conn, raw)
 	})
 }
 

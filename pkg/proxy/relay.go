@@ -34,9 +34,6 @@ func (x *exchange) relay(resp *http.Response) {
 	y.meter = x.admission.dialect.Meter(x.meterOptions(resp))
 	defer y.finish()
 	y.shape()
-	if streams(resp) {
-		y.push()
-	}
 	err := y.body()
 	y.conclude(err)
 	switch {
@@ -87,6 +84,10 @@ func (y *relay) shape() {
 	x.record.Status = y.resp.StatusCode
 	x.deadline()
 	x.w.WriteHeader(y.resp.StatusCode)
+	if streams(y.resp) {
+		y.push()
+	}
+	x.written()
 }
 
 // filterAndCut finds out whether events have to be held: to drop the one that we caused, or to end the stream between two.
@@ -177,6 +178,7 @@ func (y *relay) write(piece []byte) {
 		return
 	}
 	y.x.deadline()
+	defer y.x.written()
 	if _, err := y.x.w.Write(piece); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		y.x.watch.leave()
 		return

@@ -3,7 +3,10 @@ package proxy_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -43,18 +46,26 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(nil)
-	front.Config = proxy.NewServer(p, proxy.ServerOptions{})
-	front.EnableHTTP2 = true
-	front.StartTLS()
-	defer front.Close()
+	front, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := proxy.NewServer(p, proxy.ServerOptions{TLS: &tls.Config{Certificates: upstream.TLS.Certificates, MinVersion: tls.VersionTLS12}})
+	done := make(chan error, 1)
+	go func() { done <- server.ServeTLS(front, "", "") }()
+	defer func() {
+		_ = server.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
 
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.URL+chatPath, strings.NewReader(streamBody))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+front.Addr().String()+chatPath, strings.NewReader(streamBody))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-Tenant", "t")
-	resp, err := front.Client().Do(req)
+	resp, err := upstream.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +83,31 @@ func TestTLS(t *testing.T) {
 	}
 	if got := store.Stats().Open; got != 0 {
 		t.Errorf("%d reservations are open", got)
+	}
+}
+
+// TestUntrustedUpstream: a provider that cannot show who it is never sees the request, which costs nothing. On real sockets.
+func TestUntrustedUpstream(t *testing.T) {
+	seen := false
+	upstream := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen = true }))
+	upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	upstream.StartTLS()
+	defer upstream.Close()
+	base, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record proxy.Record
+	p, err := proxy.New(proxy.Config{Backend: base, Bundle: bundle(t, tpmRules), Observe: func(r proxy.Record) { record = r }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, chatPath, strings.NewReader(chatBody))
+	req.Header.Set("X-Tenant", "t")
+	answer := httptest.NewRecorder()
+	p.ServeHTTP(answer, req)
+	if answer.Code != http.StatusBadGateway || seen || record.Outcome != proxy.OutcomeUnreachable || record.Refunded != chatCost {
+		t.Errorf("status %d, seen %v, %s, %d came back; expected 502, an unreachable upstream and all of %d", answer.Code, seen, record.Outcome, record.Refunded, chatCost)
 	}
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -99,17 +100,24 @@ func (t *attempt) send(body []byte, asked bool) (*http.Response, error) {
 	}
 	resp, err := x.p.cfg.Transport.RoundTrip(req)
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.over = true
-	t.mu.Unlock()
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked for that, and nothing can come behind it
+		_ = resp.Body.Close()
+		t.interim.Store(true)
+		return nil, errSwitched
+	}
 	return resp, err
 }
+
+var errSwitched = errors.New("the upstream switched to another protocol unasked")
 
 // pass sends an interim response on, unless the final one has come.
 func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.interim.Store(true)
-	if t.over || code == http.StatusSwitchingProtocols || code == http.StatusContinue {
+	if t.over || code == http.StatusContinue {
 		return nil // 100 was sent when the client's body was read
 	}
 	h := t.x.w.Header()
