@@ -285,37 +285,45 @@ func checkHeaders(lines []string) error {
 // again are the flags that a scenario needs to run as it did, without what may be
 // secret.
 func (f *runFlags) again() []string {
-	var args []string
-	value := func(name, value string) {
-		if value != "" {
-			args = append(args, "--"+name, value)
-		}
-	}
-	flag := func(name string, set bool) {
-		if set {
-			args = append(args, "--"+name)
-		}
-	}
-	value("profile", f.profile)
-	value("tags", f.tags)
-	value("target", redacted(f.targetURL))
-	value("target-file", f.targetFile)
-	value("mock", redacted(f.mockURL))
-	value("mock-listen", f.mockListen)
-	value("mock-advertise", redacted(f.mockAdvertise))
-	for _, h := range f.headers {
-		name, _, _ := strings.Cut(h, ":")
-		value("header", name+": …")
-	}
-	value("ca", f.ca)
-	value("cert", f.cert)
-	value("key", f.key)
-	flag("insecure", f.insecure)
-	flag("allow-remote", f.remote)
-	value("var-file", f.varFile)
+	args := flagValues(nil, "profile", f.profile)
+	args = append(flagValues(args, "tags", f.tags), f.reaching()...)
+	args = flagValues(args, "var-file", f.varFile)
 	for _, v := range f.vars {
 		name, _, _ := strings.Cut(v, "=")
-		value("var", name+"=…")
+		args = flagValues(args, "var", name+"=…")
+	}
+	return args
+}
+
+// reaching are the flags that say how target and mock are reached, likewise.
+func (f *runFlags) reaching() []string {
+	args := flagValues(nil, "target", redacted(f.targetURL))
+	args = flagValues(args, "target-file", f.targetFile)
+	args = flagValues(args, "mock", redacted(f.mockURL))
+	args = flagValues(args, "mock-listen", f.mockListen)
+	args = flagValues(args, "mock-advertise", redacted(f.mockAdvertise))
+	for _, h := range f.headers {
+		name, _, _ := strings.Cut(h, ":")
+		args = flagValues(args, "header", name+": …")
+	}
+	args = flagValues(args, "ca", f.ca)
+	args = flagValues(args, "cert", f.cert)
+	args = flagValues(args, "key", f.key)
+	if f.insecure {
+		args = append(args, "--insecure")
+	}
+	if f.remote {
+		args = append(args, "--allow-remote")
+	}
+	return args
+}
+
+// flagValues appends a flag for each value that is not empty.
+func flagValues(args []string, flag string, values ...string) []string {
+	for _, value := range values {
+		if value != "" {
+			args = append(args, "--"+flag, value)
+		}
 	}
 	return args
 }

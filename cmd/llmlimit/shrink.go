@@ -83,40 +83,8 @@ func (a *app) writeMinimal(r *scenarios.ScenarioResult, m *scenarios.Minimal, f 
 		spent = fmt.Sprintf(", at most %d tokens", m.Spent)
 	}
 	fmt.Fprintf(a.stderr, "%d of the %d requests of %s show it too (%d replays%s): llmlimit run %s\n",
-		m.Requests, m.Of, r.ID, m.Replays, spent, strings.Join(append([]string{name}, f.again()...), " "))
+		m.Requests, m.Of, r.ID, m.Replays, spent, strings.Join(append([]string{name}, flagValues(f.reaching(), "fault", f.faults...)...), " "))
 	return nil
-}
-
-// again are the flags that a smaller scenario needs as the whole did. What may hold
-// a secret is for the user to fill in.
-func (f *runFlags) again() []string {
-	var args []string
-	add := func(flag string, values ...string) {
-		for _, value := range values {
-			if value != "" {
-				args = append(args, "--"+flag, value)
-			}
-		}
-	}
-	add("target", redacted(f.targetURL))
-	add("target-file", f.targetFile)
-	add("mock-listen", f.mockListen)
-	add("mock-advertise", f.mockAdvertise)
-	add("mock", redacted(f.mockURL))
-	add("ca", f.ca)
-	add("cert", f.cert)
-	add("key", f.key)
-	for range f.headers {
-		add("header", "…")
-	}
-	if f.insecure {
-		args = append(args, "--insecure")
-	}
-	if f.remote {
-		args = append(args, "--allow-remote")
-	}
-	add("fault", f.faults...)
-	return args
 }
 
 // minimalName is the file of a smaller scenario.
