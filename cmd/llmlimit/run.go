@@ -68,6 +68,7 @@ time. Scenarios that are tagged nightly or need a real clock are left out and co
 Each finding is one line: which request was wrongly admitted or rejected, by how many
 tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 		Example: `  llmlimit run
+  llmlimit run refunds                              one of them
   llmlimit run scenarios.yaml --report junit=out.xml
   llmlimit run --id 'refund*' --fault no-refund     watch a scenario go red
   llmlimit run --tags 'load && !nightly' -j 2

@@ -32,8 +32,8 @@ func suites(args []string) ([]scenarios.Source, error) {
 	return found, nil
 }
 
-// sources reads the files that the arguments name, also by folder or glob; no argument
-// means the suites in the binary.
+// sources reads the files that the arguments name, also by folder or glob. No argument
+// means the suites in the binary; one of those can be named where there is no such file.
 func sources(args []string) ([]scenarios.Source, error) {
 	if len(args) == 0 {
 		return embeddedSources()
@@ -41,6 +41,10 @@ func sources(args []string) ([]scenarios.Source, error) {
 	var all []scenarios.Source
 	seen := map[string]bool{}
 	for _, arg := range args {
+		if s, ok := builtIn(arg); ok {
+			all = append(all, s)
+			continue
+		}
 		files, err := suiteFiles(arg)
 		if err != nil {
 			return nil, err
@@ -60,6 +64,26 @@ func sources(args []string) ([]scenarios.Source, error) {
 		}
 	}
 	return all, nil
+}
+
+// builtIn is the suite in the binary that an argument means: refunds, or its path in a
+// clone, where no file has that name.
+func builtIn(arg string) (scenarios.Source, bool) {
+	if _, err := os.Stat(arg); !errors.Is(err, fs.ErrNotExist) {
+		return scenarios.Source{}, false
+	}
+	name := func(file string) string {
+		return strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(file), "scenarios/"), ".yaml")
+	}
+	all, err := embeddedSources()
+	if err != nil {
+		return scenarios.Source{}, false // who asks for all of them is told
+	}
+	i := slices.IndexFunc(all, func(s scenarios.Source) bool { return name(s.Name) == name(arg) })
+	if i < 0 {
+		return scenarios.Source{}, false
+	}
+	return all[i], true
 }
 
 // suiteFiles expands one argument.
@@ -121,7 +145,7 @@ func noSuchSuite(arg string) error {
 		return e.withHint("did you mean %s?", near)
 	}
 	if near := nearest.Word(asked, names); near != "" {
-		return e.withHint("the built-in %s.yaml runs by `llmlimit run` without a file; --id selects from it", near)
+		return e.withHint("%s is a built-in suite", near)
 	}
 	return e.withHint("`llmlimit init` writes one to start from")
 }

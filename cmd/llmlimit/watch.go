@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,8 @@ func onChange(ctx context.Context, path, last string, hup <-chan os.Signal, chan
 // watch runs suites, and those again that change, until ctx ends. A suite changes
 // with every file that it reads: what it includes, its policy, its bodies.
 func (a *app) watch(ctx context.Context, args []string, f runFlags, changed map[string]string) error {
-	if len(args) == 0 {
+	isFile := func(arg string) bool { _, ok := builtIn(arg); return !ok }
+	if !slices.ContainsFunc(args, isFile) {
 		return failWith(exitUsage, "--watch needs files: the built-in suites do not change")
 	}
 	seen, trouble := map[string]*watched{}, ""
