@@ -225,3 +225,23 @@ func TestServeDecides(t *testing.T) {
 	}
 	decide("", 500).demand(t, 200)
 }
+
+// What a client shows to get in stands in no line of the log, at no level and in no form, whatever becomes of the request.
+func TestServeLogsNoCredentials(t *testing.T) {
+	t.Parallel()
+	policy := strings.ReplaceAll(perMinute(1, 2000), "header:x-tenant", "header:authorization")
+	for _, form := range []string{"text", "json"} {
+		g := startGateway(t, policy, "--log", form, "--log-level", "debug")
+		const secret = "Authorization: Bearer sk-secret"
+		ask(t, http.DefaultClient, "POST", g.url+completions+"?key=sk-secret", chat(1000), secret, "X-Api-Key: sk-secret", "Cookie: s=sk-secret").demand(t, 200)
+		ask(t, http.DefaultClient, "POST", g.url+completions, chat(1990), secret).demand(t, 429)
+		ask(t, http.DefaultClient, "POST", g.url+completions, `{"sk-secret`, secret).demand(t, 400)
+		g.mock.signal(os.Interrupt)
+		g.mock.exit(130)
+		ask(t, http.DefaultClient, "POST", g.url+completions, chat(5), secret).demand(t, 502)
+		g.serve.stderr.awaitNth(t, "upstream_unavailable", 1)
+		if log := g.serve.stderr.String() + g.serve.stdout.String(); strings.Contains(log, "sk-secret") || !strings.Contains(log, "sha256:") {
+			t.Errorf("the log shows a credential, or no key at all:\n%s", log)
+		}
+	}
+}

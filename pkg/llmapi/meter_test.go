@@ -122,6 +122,7 @@ func TestStreams(t *testing.T) {
 		{"an invalid usage behind a valid one", chatPath, sse(chunk, usage7, `{"usage":{"total_tokens":-1}}`, "[DONE]"), 7, false, llmapi.MissingInvalid, false},
 		{"usage in a chunk with an empty choice", chatPath, sse(chunk, `{"choices":[{"delta":{}}],"usage":{"total_tokens":7}}`, "[DONE]"), 7, true, "", false},
 		{"usage inside of a choice", chatPath, sse(`{"choices":[{"delta":{},"usage":{"total_tokens":7}}]}`, "[DONE]"), 7, true, "", false},
+		{"a number over two data lines", chatPath, []byte("data: {\"choices\":[],\"usage\":{\"total_tokens\":1\ndata: 0}}\n\ndata: [DONE]\n\n"), 0, false, llmapi.MissingUnreadable, false},
 		{"no blank line behind the last event", chatPath, []byte("data: " + usage7 + "\n\ndata: [DONE]\n"), 7, false, llmapi.MissingTruncated, false},
 		{"garbage before the usage", chatPath, sse("{{{", chunk, last, usage7, "[DONE]"), 7, true, "", false},
 		{"garbage where the last usage was", chatPath, sse(chunk, usage7, `{"usage":{"total_`, "[DONE]"), 7, false, llmapi.MissingUnreadable, false},
@@ -225,6 +226,10 @@ func TestAttacks(t *testing.T) {
 			}
 			if got := play(d, o, sse(chunk, long, last, usage7, "[DONE]"), size); !got.Reported || got.Usage.Total != 7 {
 				t.Errorf("with a usage behind it: got %+v", got)
+			}
+			lines := append(bytes.Repeat([]byte("data: "+strings.Repeat(" ", 100)+"\n"), 20), "data: {}\n\ndata: [DONE]\n\n"...)
+			if got := play(d, o, lines, size); got.Reported || got.Why != llmapi.MissingTooLarge {
+				t.Errorf("of many lines: got %+v", got)
 			}
 			array := []byte(`[` + long + `,{"candidates":[{"finishReason":"STOP"}]}]`)
 			if got := play(dialectOf(t, "", geminiPath), o, array, size); got.Reported || got.Why != llmapi.MissingTooLarge {
