@@ -185,8 +185,7 @@ func (a *app) watchPlans(ctx context.Context, f mockFlags, read string, mock *mo
 				fmt.Fprintf(a.stderr, "llmlimit: %v; the old plans stay in force\n", err)
 				return
 			}
-			mock.SetPlans(plans)
-			mock.SetDefault(base)
+			mock.SetPlans(plans, base)
 			fmt.Fprintf(a.stderr, "read %s again: %d plans\n", f.plans, len(plans))
 		})
 	}()

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,18 +23,32 @@ const (
 // listen on loopback.
 func (m *Mock) Admin() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /__mock/clock", m.adminClock)
-	mux.HandleFunc("GET /__mock/faults", m.adminFaults)
-	mux.HandleFunc("GET /__mock/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("POST /__mock/hold", m.adminHold)
-	mux.HandleFunc("GET /__mock/journal", m.adminJournal)
-	mux.HandleFunc("GET /__mock/metrics", m.adminMetrics)
-	mux.HandleFunc("GET /__mock/plans", m.adminPlans)
-	mux.HandleFunc("DELETE /__mock/plans/{id}", m.adminDropPlan)
-	mux.HandleFunc("PUT /__mock/plans/{id}", m.adminSetPlan)
-	mux.HandleFunc("POST /__mock/queue/{name}", m.adminQueue)
-	mux.HandleFunc("POST /__mock/release", m.adminRelease)
-	mux.HandleFunc("POST /__mock/reset", m.adminReset)
+	known := make([]string, 0, 16)
+	for _, row := range []struct {
+		pattern string
+		answer  http.HandlerFunc
+	}{
+		{"GET /__mock/clock", m.adminClock},
+		{"GET /__mock/faults", m.adminFaults},
+		{"GET /__mock/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }},
+		{"POST /__mock/hold", m.adminHold},
+		{"GET /__mock/journal", m.adminJournal},
+		{"GET /__mock/metrics", m.adminMetrics},
+		{"GET /__mock/plans", m.adminPlans},
+		{"DELETE /__mock/plans/{id}", m.adminDropPlan},
+		{"PUT /__mock/plans/{id}", m.adminSetPlan},
+		{"POST /__mock/queue/{name}", m.adminQueue},
+		{"POST /__mock/release", m.adminRelease},
+		{"POST /__mock/reset", m.adminReset},
+	} {
+		mux.HandleFunc(row.pattern, row.answer)
+		known = append(known, row.pattern)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		asked := r.Method + " " + r.URL.Path
+		err := fmt.Errorf("%s is not known%s, expected one of %s", asked, didYouMean(asked, known), strings.Join(known, ", "))
+		adminError(w, http.StatusNotFound, err)
+	})
 	return mux
 }
 
@@ -168,7 +183,7 @@ func (m *Mock) adminQueue(w http.ResponseWriter, r *http.Request) {
 func (m *Mock) adminHold(w http.ResponseWriter, r *http.Request) {
 	at := firstOf(r.URL.Query().Get("at"), "headers")
 	if at != "headers" && at != "usage" {
-		adminError(w, http.StatusBadRequest, fmt.Errorf("at=%q: expected headers or usage", at))
+		adminError(w, http.StatusBadRequest, fmt.Errorf("at=%q: expected headers or usage%s", at, didYouMean(at, words.hold)))
 		return
 	}
 	m.Hold(at)
@@ -194,7 +209,8 @@ func (m *Mock) adminReset(w http.ResponseWriter, r *http.Request) {
 		m.reset()
 		m.Release()
 	default:
-		adminError(w, http.StatusBadRequest, fmt.Errorf("what=%q: expected journal, plans, queues or all", what))
+		near := didYouMean(what, []string{"journal", "plans", "queues", "all"})
+		adminError(w, http.StatusBadRequest, fmt.Errorf("what=%q: expected journal, plans, queues or all%s", what, near))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

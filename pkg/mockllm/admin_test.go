@@ -71,6 +71,20 @@ func TestAdmin(t *testing.T) {
 		b.admin("GET", "journal?wait=2s", "", 400)
 		b.admin("GET", "journal?id=x&wait=long", "", 400)
 		b.admin("GET", "journal?after=x", "", 400)
+		for path, want := range map[string]string{
+			"":       "GET /__mock/ is not known, expected one of GET /__mock/clock, ",
+			"jurnal": `GET /__mock/jurnal is not known, did you mean \"GET /__mock/journal\"?`,
+			"reset":  `GET /__mock/reset is not known, did you mean \"POST /__mock/reset\"?`,
+		} {
+			if got := b.admin("GET", path, "", 404); !strings.Contains(got, want) {
+				t.Errorf("%s: %s, want %s", path, got, want)
+			}
+		}
+		for path, want := range map[string]string{"hold?at=header": `did you mean \"headers\"?`, "reset?what=plan": `did you mean \"plans\"?`} {
+			if got := b.admin("POST", path, "", 400); !strings.Contains(got, want) {
+				t.Errorf("%s: %s, want %s", path, got, want)
+			}
+		}
 
 		b.admin("POST", "queue/jobs", `[{"usage":"3/4"},{"http":{"status":500}}]`, 200)
 		b.admin("POST", "queue/jobs", `[{"usag":"3/4"}]`, 400)
@@ -103,6 +117,21 @@ func TestAdmin(t *testing.T) {
 		}
 		if now := gjson.Get(b.admin("GET", "clock", "", 200), "now_ns").Int(); now != time.Now().UnixNano() {
 			t.Errorf("clock %d, want %d", now, time.Now().UnixNano())
+		}
+	})
+}
+
+// A reset returns to the plan file as it was read last.
+func TestResetReturnsToTheLatestPlans(t *testing.T) {
+	t.Parallel()
+	inBubble(t, Options{Plans: map[string]Plan{"old": {}}}, func(b *bench) {
+		b.SetPlans(map[string]Plan{"new": {}}, plan(t, "usage: 3/4"))
+		b.SetPlan("passing", Plan{})
+		b.SetDefault(Plan{})
+		b.admin("POST", "reset?what=plans", "", 204)
+		plans := b.admin("GET", "plans", "", 200)
+		if gjson.Get(plans, "old").Exists() || gjson.Get(plans, "passing").Exists() || !gjson.Get(plans, "new").Exists() || gjson.Get(plans, "default.usage.in").Int() != 3 {
+			t.Errorf("plans after a reset: %s", plans)
 		}
 	})
 }

@@ -122,8 +122,12 @@ func TestControlMistakes(t *testing.T) {
 			}
 		}
 		res, body, err := b.post("/nowhere", chatBody, "")
-		if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "no provider answers at this path") {
+		if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "no provider answers at /nowhere, expected a path that ends in one of /chat/completions, ") {
 			t.Errorf("unknown path: %v %v %s", err, res, body)
+		}
+		res, body, err = b.post("/v1/models", chatBody, "")
+		if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "found POST /v1/models, expected GET") {
+			t.Errorf("wrong method: %v %v %s", err, res, body)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package mockllm
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,12 +56,43 @@ func ParsePlans(text []byte) (map[string]Plan, error) {
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		p, err := PlanFromValue(named[name])
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+			problems = append(problems, located(text, name, err)...)
 			continue
 		}
 		plans[name] = p
 	}
 	return plans, errors.Join(problems...)
+}
+
+// located says of each problem of a plan in which line of the file it is.
+func located(text []byte, name string, err error) []error {
+	list := []error{err}
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined error itself, which PlanFromValue returns
+		list = several.Unwrap()
+	}
+	out := make([]error, 0, len(list))
+	for _, one := range list {
+		keys := []string{name}
+		if field := (*FieldError)(nil); errors.As(one, &field) {
+			keys = append(keys, strings.Split(field.Path, ".")...)
+		}
+		out = append(out, fmt.Errorf("line %d: %s: %w", lineOf(text, keys), name, one))
+	}
+	return out
+}
+
+// lineOf is the line of a value in a YAML text, or of the nearest one around it: a short form has no lines inside.
+func lineOf(text []byte, keys []string) int {
+	for ; len(keys) > 0; keys = keys[:len(keys)-1] {
+		path := (&yaml.PathBuilder{}).Root()
+		for _, key := range keys {
+			path = path.Child(key)
+		}
+		if node, err := path.Build().ReadNode(bytes.NewReader(text)); err == nil {
+			return node.GetToken().Position.Line
+		}
+	}
+	return 1
 }
 
 func parseYAML(text []byte) (any, error) {

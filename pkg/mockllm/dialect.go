@@ -1,7 +1,10 @@
 package mockllm
 
 import (
+	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -11,7 +14,8 @@ import (
 // that tell a client where it stands.
 type dialect struct {
 	name   string
-	match  func(method, path string) bool
+	method string
+	ends   []string // of the paths at which it answers
 	read   func(a *ask, path string, body gjson.Result)
 	encode func(x *exchange) reply
 	fail   func(status int, message string) failure
@@ -26,37 +30,45 @@ type failure struct {
 // dialects is the table of what the mock speaks. The first row that matches answers; paths may have any prefix, as behind
 // Azure's deployments or a gateway's own routes.
 var dialects = []*dialect{
-	{"openai-chat", post("/chat/completions"), readChat, encodeChat, failOpenAI},
-	{"openai-completions", post("/completions"), readCompletions, encodeCompletions, failOpenAI},
-	{"openai-responses", post("/responses"), readResponses, encodeResponses, failOpenAI},
-	{"openai-embeddings", post("/embeddings"), readEmbeddings, encodeEmbeddings, failOpenAI},
-	{"openai-models", get("/models"), readNothing, encodeModels, failOpenAI},
-	{"anthropic", post("/messages"), readAnthropic, encodeAnthropic, failAnthropic},
-	{"gemini", post(":generateContent", ":streamGenerateContent"), readGemini, encodeGemini, failGemini},
-	{"bedrock-converse", post("/converse", "/converse-stream"), readConverse, encodeConverse, failBedrock},
-	{"bedrock-invoke", post("/invoke", "/invoke-with-response-stream"), readInvoke, encodeInvoke, failBedrock},
-	{"cohere", post("/v2/chat"), readCohere, encodeCohere, failCohere},
-	unknownDialect,
+	{"openai-chat", http.MethodPost, []string{"/chat/completions"}, readChat, encodeChat, failOpenAI},
+	{"openai-completions", http.MethodPost, []string{"/completions"}, readCompletions, encodeCompletions, failOpenAI},
+	{"openai-responses", http.MethodPost, []string{"/responses"}, readResponses, encodeResponses, failOpenAI},
+	{"openai-embeddings", http.MethodPost, []string{"/embeddings"}, readEmbeddings, encodeEmbeddings, failOpenAI},
+	{"openai-models", http.MethodGet, []string{"/models"}, readNothing, encodeModels, failOpenAI},
+	{"anthropic", http.MethodPost, []string{"/messages"}, readAnthropic, encodeAnthropic, failAnthropic},
+	{"gemini", http.MethodPost, []string{":generateContent", ":streamGenerateContent"}, readGemini, encodeGemini, failGemini},
+	{"bedrock-converse", http.MethodPost, []string{"/converse", "/converse-stream"}, readConverse, encodeConverse, failBedrock},
+	{"bedrock-invoke", http.MethodPost, []string{"/invoke", "/invoke-with-response-stream"}, readInvoke, encodeInvoke, failBedrock},
+	{"cohere", http.MethodPost, []string{"/v2/chat"}, readCohere, encodeCohere, failCohere},
 }
 
 // unknownDialect answers what nobody else does, with an OpenAI 404.
-var unknownDialect = &dialect{"unknown", func(_, _ string) bool { return true }, readNothing, encodeUnknown, failOpenAI}
+var unknownDialect = &dialect{name: "unknown", read: readNothing, encode: encodeUnknown, fail: failOpenAI}
 
-func post(suffixes ...string) func(method, path string) bool { return bySuffix("POST", suffixes) }
-func get(suffixes ...string) func(method, path string) bool  { return bySuffix("GET", suffixes) }
-
-func bySuffix(want string, suffixes []string) func(method, path string) bool {
-	return func(method, path string) bool {
-		if method != want {
-			return false
+// dialectAt is the one that answers a request.
+func dialectAt(method, path string) *dialect {
+	for _, d := range dialects {
+		if d.method == method && d.answersAt(path) {
+			return d
 		}
-		for _, s := range suffixes {
-			if strings.HasSuffix(path, s) {
-				return true
-			}
-		}
-		return false
 	}
+	return unknownDialect
+}
+
+func (d *dialect) answersAt(path string) bool {
+	return slices.ContainsFunc(d.ends, func(end string) bool { return strings.HasSuffix(path, end) })
+}
+
+// nobody says why no dialect answers a request.
+func nobody(method, path string) string {
+	var ends []string
+	for _, d := range dialects {
+		if d.answersAt(path) {
+			return fmt.Sprintf("mockllm: found %s %s, expected %s", method, path, d.method)
+		}
+		ends = append(ends, d.ends...)
+	}
+	return fmt.Sprintf("mockllm: no provider answers at %s, expected a path that ends in one of %s", path, strings.Join(ends, ", "))
 }
 
 // ask is what the mock understood of a request. Only what shapes the answer is read.
@@ -78,13 +90,7 @@ const maxChoices = 2048
 
 // readAsk understands a request. A body that is not JSON asks for the defaults.
 func readAsk(method string, u *url.URL, path, body string) ask {
-	a := ask{choices: 1}
-	for _, d := range dialects {
-		if d.match(method, path) {
-			a.dialect = d
-			break
-		}
-	}
+	a := ask{choices: 1, dialect: dialectAt(method, path)}
 	parsed := gjson.Result{}
 	if gjson.Valid(body) { // gjson reads numbers out of torn bodies otherwise
 		parsed = gjson.Parse(body)

@@ -123,16 +123,12 @@ func (m *Mock) DropPlan(id string) {
 	delete(m.plans, id)
 }
 
-// SetPlans replaces all named plans and the default, as when a plan file has changed. The plan named "default" is merged over
-// [Options.Plan].
-func (m *Mock) SetPlans(plans map[string]Plan) {
-	fresh := make(map[string]Plan, len(plans))
-	maps.Copy(fresh, plans)
+// SetPlans replaces all named plans and the default, as when a plan file has changed. A reset returns to these from now on.
+func (m *Mock) SetPlans(plans map[string]Plan, standard Plan) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.version++
-	m.plans = fresh
-	m.plan = m.opts.Plan.Merge(plans["default"])
+	m.opts.Plans, m.opts.Plan = maps.Clone(plans), standard
+	m.mu.Unlock()
+	m.resetPlans()
 }
 
 // SetDefault replaces the default plan.

@@ -112,6 +112,20 @@ func TestParsePlansNamesThePlan(t *testing.T) {
 	}
 }
 
+// Each problem of a file names its line, also one inside of a plan that is written in short.
+func TestParsePlansNamesTheLine(t *testing.T) {
+	t.Parallel()
+	_, err := ParsePlans([]byte("slow:\n  timing:\n    ttft: 1s\n    itl: fast\n  usge: 1/2\nsold-out:\n\n  fault: rest@3\ninline: u=1/2 f=rest@3\nflat: {http: {status: 9, framing: none}}\n"))
+	for _, want := range []string{
+		"line 10: flat: plan: http.status: ", "line 10: flat: plan: http.framing: ", "line 9: inline: plan: ", "line 4: slow: plan: timing.itl: ",
+		"line 5: slow: plan: usge: unknown field", "line 8: sold-out: plan: fault.kind: ",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in\n%v", want, err)
+		}
+	}
+}
+
 // Every plan survives its own JSON, which is how a runner tells it to a mock in another process.
 func TestPlanJSONRoundTrip(t *testing.T) {
 	t.Parallel()

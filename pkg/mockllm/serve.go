@@ -29,7 +29,7 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	var ans *answer
 	if err == nil {
-		ans = m.answer(a, &c, len(body), apiKey(r.Header))
+		ans = m.answer(r.Method, path, a, &c, len(body), apiKey(r.Header))
 		e.Plan, e.Usage = ans.x.plan, ans.x.told
 	}
 	m.journal.open(e)
@@ -50,13 +50,13 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer compiles the plan, unless the request is refused.
-func (m *Mock) answer(a ask, c *choice, bodyBytes int, key string) *answer {
+func (m *Mock) answer(method, path string, a ask, c *choice, bodyBytes int, key string) *answer {
 	fresh := func() *exchange { return newExchange(a, c.plan, m.opts.Seed, c.name, m.opts.Created, bodyBytes) }
 	switch {
 	case c.problem != nil:
 		return refuse(fresh(), http.StatusBadRequest, "mockllm: "+c.problem.Error(), nil)
 	case a.dialect == unknownDialect:
-		return refuse(fresh(), http.StatusNotFound, "mockllm: no provider answers at this path", nil)
+		return refuse(fresh(), http.StatusNotFound, nobody(method, path), nil)
 	}
 	ans := m.compiled(a, c, bodyBytes, fresh)
 	verdict := m.limits.take(key, ans.told.Total, m.opts.Now)
