@@ -82,8 +82,13 @@ func (a *app) writeMinimal(r *scenarios.ScenarioResult, m *scenarios.Minimal, f 
 	if m.Spent > 0 {
 		spent = fmt.Sprintf(", at most %d tokens", m.Spent)
 	}
-	fmt.Fprintf(a.stderr, "%d of the %d requests of %s show it too (%d replays%s): llmlimit run %s\n",
-		m.Requests, m.Of, r.ID, m.Replays, spent, strings.Join(append([]string{name}, flagValues(f.reaching(), "fault", f.faults...)...), " "))
+	words := append([]string{name}, flagValues(f.reaching(), "fault", f.faults...)...)
+	for i, word := range words {
+		if strings.ContainsAny(word, " …") {
+			words[i] = "'" + word + "'"
+		}
+	}
+	fmt.Fprintf(a.stderr, "%d of the %d requests of %s show it too (%d replays%s): llmlimit run %s\n", m.Requests, m.Of, r.ID, m.Replays, spent, strings.Join(words, " "))
 	return nil
 }
 
