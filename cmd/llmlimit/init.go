@@ -15,7 +15,7 @@ import (
 
 // templates are the files that `init` writes; a script runs them as they are.
 //
-//go:embed templates/*.yaml
+//go:embed templates/*.yaml templates/*.tmpl
 var templates embed.FS
 
 // schemaFile completes suites in editors; their first line names it.
@@ -28,17 +28,19 @@ type starter struct {
 }
 
 func (a *app) initCommand() *cobra.Command {
-	var curl string
+	var curl, targetFile string
 	cmd := &cobra.Command{
 		Use:   "init [DIR]",
-		Short: "Write a suite and a policy to start from, or turn a curl line into a scenario",
-		Long: `Write a suite and a policy to start from, or turn a curl line into a scenario.
+		Short: "Write a suite and a policy to start from, a suite for a gateway, or a scenario from a curl line",
+		Long: `Write a suite and a policy to start from, a suite for a gateway, or a scenario from a curl line.
 
 Both files have comments, are valid, and pass as they are. Nothing is ever
 overwritten. Credentials of a curl line are not written: each becomes a variable of
-the environment, and its name is said.`,
+the environment, and its name is said. With a target block, such as probe prints, the
+sizes of the requests are made for the limit that it declares.`,
 		Example: `  llmlimit init
   llmlimit init limits/
+  llmlimit init gateway/ --target-file target.yaml
   llmlimit init --from-curl "curl http://127.0.0.1:8080/v1/chat/completions -H 'Authorization: Bearer sk-1' -d '{\"model\":\"m\"}'"`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -49,13 +51,18 @@ the environment, and its name is said.`,
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			if cmd.Flags().Changed("from-curl") {
+			switch {
+			case cmd.Flags().Changed("from-curl"):
 				return a.initFromCurl(dir, curl)
+			case targetFile != "":
+				return a.initGateway(dir, targetFile)
 			}
 			return a.initFiles(dir)
 		},
 	}
 	cmd.Flags().StringVar(&curl, "from-curl", "", "a curl command line, quoted as one argument")
+	cmd.Flags().StringVar(&targetFile, "target-file", "", "file with a target: block that declares a limit of tokens")
+	cmd.MarkFlagsMutuallyExclusive("from-curl", "target-file")
 	return cmd
 }
 

@@ -346,7 +346,11 @@ func (a *app) plan(files []scenarios.Source, s selection) (*scenarios.Plan, erro
 	}
 	plan, problems := scenarios.NewPlan(files, o)
 	if plan == nil {
-		return nil, failWith(exitInvalid, "%s", problems.Errors().String()).withHint("nothing was sent")
+		e := failWith(exitInvalid, "%s", problems.Errors().String())
+		if slices.ContainsFunc(problems, func(p suite.Problem) bool { return p.Anchor == suite.ProfileAnchor }) {
+			return nil, e.withHint("nothing was sent; `llmlimit init DIR --target-file %s` writes a suite for the limit in it", s.targetFile)
+		}
+		return nil, e.withHint("nothing was sent")
 	}
 	for _, p := range problems.Warnings() {
 		fmt.Fprintln(a.stderr, p.String())

@@ -324,6 +324,9 @@ func (c *compiler) target(scope *scope) *Target {
 	return out
 }
 
+// ProfileAnchor is where the documentation says what a profile asks of a target.
+const ProfileAnchor = "profiles"
+
 // reference holds the limits of a target file against those that a profile is written
 // for: its requests are of sizes that prove something at that limit and no other.
 func (c *compiler) reference(runID string) {
@@ -340,8 +343,8 @@ func (c *compiler) reference(runID string) {
 			continue
 		}
 		c.report(Problem{
-			Pos: declared.Pos, Message: fmt.Sprintf("the limit %s is %s; the profile %s is written for %s", declared.Name, declared.size(), c.suite.Profile.Name, written[i].size()),
-			Expected: "one client of the gateway with that limit, for the time of the test", Anchor: "target",
+			Pos: declared.Pos, Message: fmt.Sprintf("the limit %s is %s; the profile %s is written for %s", declared.Name, declared.Size(), c.suite.Profile.Name, written[i].Size()),
+			Expected: "one client of the gateway with that limit, for the time of the test", Anchor: ProfileAnchor,
 		})
 	}
 }
@@ -422,7 +425,7 @@ func (t *Target) view() *TargetView {
 		out.Settle = *t.Settle
 	}
 	for _, limit := range t.Limits {
-		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.most(), Rate: limit.Rate()}
+		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.Most(), Rate: limit.Rate()}
 	}
 	return out
 }

@@ -133,8 +133,8 @@ func (l Limit) Rate() float64 {
 	return float64(l.Amount) / l.Per.Seconds()
 }
 
-// most is how much can be there at once.
-func (l Limit) most() int64 {
+// Most is how much can be there at once.
+func (l Limit) Most() int64 {
 	if l.Burst == 0 {
 		return l.Amount
 	}
@@ -143,15 +143,16 @@ func (l Limit) most() int64 {
 
 // like reports whether two limits let the same through, whatever their windows.
 func (l Limit) like(other Limit) bool {
-	return l.Dimension == other.Dimension && l.most() == other.most() && l.Rate() == other.Rate()
+	return l.Dimension == other.Dimension && l.Most() == other.Most() && l.Rate() == other.Rate()
 }
 
-func (l Limit) size() string {
+// Size says how large the limit is.
+func (l Limit) Size() string {
 	text := fmt.Sprintf("%d %s", l.Amount, l.Dimension)
 	if l.Per > 0 {
 		text += fmt.Sprintf(" in %s", l.Per)
 	}
-	if l.most() != l.Amount {
+	if l.Most() != l.Amount {
 		text += fmt.Sprintf(" with a burst of %d", l.Burst)
 	}
 	return text
