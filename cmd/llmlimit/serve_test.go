@@ -237,7 +237,7 @@ func TestServeLogsNoCredentials(t *testing.T) {
 		ask(t, http.DefaultClient, "POST", g.url+completions, chat(1990), secret).demand(t, 429)
 		ask(t, http.DefaultClient, "POST", g.url+completions, `{"sk-secret`, secret).demand(t, 400)
 		g.mock.signal(os.Interrupt)
-		g.mock.exit(130)
+		g.mock.exit(0)
 		ask(t, http.DefaultClient, "POST", g.url+completions, chat(5), secret).demand(t, 502)
 		g.serve.stderr.awaitNth(t, "upstream_unavailable", 1)
 		if log := g.serve.stderr.String() + g.serve.stdout.String(); strings.Contains(log, "sk-secret") || !strings.Contains(log, "sha256:") {
