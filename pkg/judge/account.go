@@ -93,7 +93,48 @@ func accounts(h *History) []*account {
 		return cmp.Or(cmp.Compare(a.limit.ID, b.limit.ID), cmp.Compare(a.key, b.key))
 	})
 	carryOver(all)
+	for _, a := range all {
+		if a.limit.Refund == RefundRetroactive {
+			a.keepOldest()
+		}
+	}
 	return all
+}
+
+// mostReplayed is how many events a retroactive refund goes back at most
+// (semantics.md 4). Beyond, the oldest open reservation is treated as kept.
+const mostReplayed = 4096
+
+// keepOldest leaves open what became of the reservations that may have been open for
+// longer: they were refunded in retrospect, or kept, and then an overshoot was
+// charged when they settled. Each charge since may have been two events.
+func (a *account) keepOldest() {
+	if len(a.charges) < mostReplayed/2 {
+		return
+	}
+	var began, ended []int64
+	for i := range a.charges {
+		if c := &a.charges[i]; !c.asks && !c.prior {
+			began, ended = append(began, c.decided.Lo), append(ended, c.decided.Hi)
+		}
+	}
+	slices.Sort(began)
+	slices.Sort(ended)
+	for i := range a.charges {
+		c := &a.charges[i]
+		since, _ := slices.BinarySearch(ended, c.decided.Lo)
+		until, _ := slices.BinarySearch(began, c.settled.Hi+1)
+		if c.asks || c.prior || until-since <= mostReplayed/2 {
+			continue
+		}
+		over := c.actual.Hi - c.taken.Lo
+		c.actual = c.actual.join(c.taken)
+		if over > 0 {
+			debit := *c
+			debit.prior, debit.judged, debit.taken, debit.actual = true, false, Span{}, Between(0, over)
+			a.charges = append(a.charges, debit)
+		}
+	}
 }
 
 // carryOver gives accounts that began with a reload the settlements of the

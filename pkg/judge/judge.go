@@ -295,7 +295,7 @@ func (c *court) othersExplain(merged map[*Limit]*account, a *account, n int32) b
 			}
 		}
 		if keys > 1 {
-			slices.SortFunc(all.charges, func(x, y charge) int { return cmp.Compare(x.request, y.request) })
+			slices.SortStableFunc(all.charges, func(x, y charge) int { return cmp.Compare(x.request, y.request) })
 			all.judgeBucket(&c.history.Header, c.end)
 		}
 		merged[a.limit] = all
