@@ -80,9 +80,10 @@ func (k Kind) weight() int {
 		return 0
 	case Conservation, Residue, RepeatedCall, UpstreamNotStopped:
 		return 1
-	default:
-		return 2
+	case RetryTooEarly, RetryTooLate, RetryImpossible, RetryMissing, RetryForm,
+		HeaderLimit, HeaderRemaining, HeaderReset, HeaderReserved, NotJudged:
 	}
+	return 2
 }
 
 // Finding is one thing that is proved, or noted.
