@@ -1,0 +1,126 @@
+package scenarios
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/mockllm"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
+)
+
+// answered is a stream that the mock played to its end, and its client read.
+func answered() (*mockllm.Entry, *sentRequest) {
+	at := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+	e := &mockllm.Entry{
+		End: "complete", EndAt: at, Dialect: "openai-chat", Stream: true, Usage: mockllm.Totals{In: 10, Out: 40, Total: 50},
+		Sent: mockllm.Sent{Status: http.StatusOK, First: at.Add(-time.Second), Usage: at, UsageNS: at.UnixNano()},
+	}
+	return e, &sentRequest{x: &client.Exchange{Outcome: client.Complete, Status: http.StatusOK, Ended: at, Header: http.Header{}}}
+}
+
+// Each row of how an answer ended, and above all those where nobody can say: there a
+// target must not be held to one of two readings.
+func TestEndingRows(t *testing.T) {
+	t.Parallel()
+	type change func(e *mockllm.Entry, s *sentRequest)
+	both := func(all ...change) change {
+		return func(e *mockllm.Entry, s *sentRequest) {
+			for _, c := range all {
+				c(e, s)
+			}
+		}
+	}
+	status := func(mock, got int) change {
+		return func(e *mockllm.Entry, s *sentRequest) { e.Sent.Status, s.x.Status = mock, got }
+	}
+	left := func(e *mockllm.Entry, s *sentRequest) {
+		s.x.Outcome, s.x.Ended = client.Cancelled, e.EndAt.Add(-500*time.Millisecond)
+	}
+	gone := func(e *mockllm.Entry, _ *sentRequest) { e.End = "client_gone" }
+	noUsage := func(e *mockllm.Entry, _ *sentRequest) { e.Sent.UsageNS = 0 }
+	wrong := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "garbage" }
+	whole := func(e *mockllm.Entry, s *sentRequest) { e.Stream, s.torn = false, true }
+	early := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.UsageAt = "early" }
+	for _, c := range []struct {
+		name   string
+		change change
+		want   judge.Outcome
+	}{
+		{"read to the end", func(*mockllm.Entry, *sentRequest) {}, judge.OutcomeUsage},
+		{"left in the middle", left, judge.OutcomeLeft},
+		{"left, and the upstream went with him", both(left, gone, noUsage), judge.OutcomeLeft},
+		{"left, and the upstream ended without a usage: perhaps the drain did not see it", both(left, noUsage), judge.OutcomeUnknown},
+		{"left, and the upstream had failed: two rows fit", both(left, status(500, 0)), judge.OutcomeUnknown},
+		{"left an error", both(left, status(200, 502)), judge.OutcomeUnknown},
+		{"left something that is wrong on purpose", both(left, wrong), judge.OutcomeUnknown},
+		{"a gateway that could not read the answer", both(wrong, status(200, 502)), judge.OutcomeUnknown},
+		{"a stream that is wrong on purpose, with a usage", wrong, judge.OutcomeUnknown},
+		{"a body that is JSON to nobody", both(wrong, whole), judge.OutcomeNoUsage},
+		{"a body that the client could read", both(wrong, whole, func(_ *mockllm.Entry, s *sentRequest) { s.usage = &client.Usage{In: 1} }), judge.OutcomeUnknown},
+		{"a beginning that nothing completes", both(early, func(e *mockllm.Entry, _ *sentRequest) { e.Dialect = "anthropic" }), judge.OutcomeUnknown},
+		{"hung before its head", both(gone, noUsage, status(0, 0)), judge.OutcomeUnknown},
+		{"cut by the target, of what is wrong on purpose", both(gone, noUsage, wrong), judge.OutcomeUnknown},
+		{"cut by the target", both(gone, noUsage), judge.OutcomeCutByTarget},
+		{"given up by the target", both(gone, noUsage, status(200, 504), func(_ *mockllm.Entry, s *sentRequest) { s.x.Outcome = client.Failed }), judge.OutcomeTimeout},
+		{"an error in the stream, after a usage", both(noUsage, early, func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "error_event" }), judge.OutcomeUnknown},
+		{"broken off", both(noUsage, func(e *mockllm.Entry, s *sentRequest) { e.End, s.x.Outcome = "reset", client.Failed }), judge.OutcomeCut},
+		{"without a usage", noUsage, judge.OutcomeNoUsage},
+		{"empty", both(noUsage, status(204, 204)), judge.OutcomeEmpty},
+		{"elsewhere", both(noUsage, status(302, 302)), judge.OutcomeEmpty},
+		{"refused upstream", both(noUsage, status(404, 404)), judge.OutcomeClientError},
+		{"failed upstream", both(noUsage, status(503, 503)), judge.OutcomeServerError},
+	} {
+		e, s := answered()
+		c.change(e, s)
+		w := &world{cell: &suite.Cell{Virtual: true, Target: &suite.Target{Serve: &suite.Serve{}}}}
+		var r judge.Request
+		if w.ending(&r, s, e); r.Outcome != c.want {
+			t.Errorf("%s: outcome %q, want %q", c.name, r.Outcome, c.want)
+		}
+	}
+}
+
+// What many readers forgive, a byte order mark, makes no answer unreadable.
+func TestTorn(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{"{}": false, "\ufeff{}": false, "{": true, "\ufeff{": true} {
+		x := &client.Exchange{Outcome: client.Complete, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body)}
+		if got := torn(x); got != want {
+			t.Errorf("%q: torn is %v, want %v", body, got, want)
+		}
+	}
+}
+
+// A usage is known in the classes that its dialect has words for, and what was told
+// before a stream broke off is not forgotten.
+func TestUsageAsToldByItsDialect(t *testing.T) {
+	t.Parallel()
+	e, _ := answered()
+	e.Usage.Cached, e.Usage.Reasoning, e.Usage.CacheWrite = 5, 20, 3
+	for dialect, want := range map[string]judge.Usage{
+		"openai-chat": {In: 10, Out: 40, Total: 50, Cached: 5, Reasoning: 20},
+		"anthropic":   {In: 10, Out: 40, Total: 50, Cached: 5, CacheWrite: 3},
+		"cohere":      {In: 10, Out: 40, Total: 50},
+	} {
+		e.Dialect = dialect
+		if got := trueUsage(e); *got != want {
+			t.Errorf("%s: %+v, want %+v", dialect, *got, want)
+		}
+	}
+	e.Dialect = "openai-chat"
+	for at, told := range map[string]bool{"": false, "early": true, "every": true, "none": false} {
+		e.Plan.UsageAt = at
+		if got := toldEarly(e); (got != nil) != told {
+			t.Errorf("usage_at %q: told early is %v", at, got)
+		}
+	}
+	for dialect, told := range map[string]bool{"gemini": true, "anthropic": true, "openai-chat": false} {
+		e.Dialect, e.Plan.UsageAt = dialect, ""
+		if got := toldEarly(e); (got != nil) != told {
+			t.Errorf("%s: told early is %v", dialect, got)
+		}
+	}
+}
