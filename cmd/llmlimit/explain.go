@@ -72,9 +72,10 @@ func (a *app) explain(id string) error {
 	if text, ok := findings[judge.Kind(id)]; ok {
 		say("a finding of the judge", text)
 	}
+	all, err := listScenarios(nil)
 	for _, f := range faulty.Table {
 		if f.Name == id {
-			say("a faulty limiter, of the family "+f.Family, f.Doc)
+			say("a faulty limiter, of the family "+f.Family, f.Doc+".\nScenarios that turn red with it: "+strings.Join(catchers(all, id), ", ")+".")
 		}
 	}
 	for _, f := range mockllm.Faults() {
@@ -82,7 +83,6 @@ func (a *app) explain(id string) error {
 			say("a fault of the mock", f.Doc)
 		}
 	}
-	all, err := listScenarios(nil)
 	if err != nil && !found {
 		return err
 	}
@@ -101,6 +101,17 @@ func (a *app) explain(id string) error {
 	return e.withHint("scenarios, findings, faults and exit codes can be explained; `llmlimit list` shows scenarios")
 }
 
+// catchers lists the scenarios that name a fault.
+func catchers(all []listed, fault string) []string {
+	var names []string
+	for _, l := range all {
+		if slices.Contains(l.Catches, fault) {
+			names = append(names, l.Suite+"/"+l.ID)
+		}
+	}
+	return names
+}
+
 // text is a scenario in words.
 func (l listed) text() string {
 	var b strings.Builder
@@ -114,7 +125,7 @@ func (l listed) text() string {
 	if len(l.Catches) > 0 {
 		fmt.Fprintf(&b, "\nIt turns red with: %s.", strings.Join(l.Catches, ", "))
 	}
-	fmt.Fprintf(&b, "\nRun it: llmlimit run --id %s", l.ID)
+	fmt.Fprintf(&b, "\nRun it: llmlimit run --id %s\nAs it stands there:\n\n%s", l.ID, l.source)
 	return b.String()
 }
 

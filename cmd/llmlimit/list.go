@@ -25,6 +25,8 @@ type listed struct {
 	Level       string   `json:"level,omitempty"`
 	Profile     string   `json:"profile,omitempty"`
 	Left        string   `json:"not_selected,omitempty"` // why a plain run leaves it out
+
+	source string // its lines in the file
 }
 
 func (a *app) listCommand() *cobra.Command {
@@ -92,9 +94,25 @@ func listFile(file scenarios.Source) ([]listed, error) {
 		all = append(all, listed{
 			Suite: s.Name, File: file.Name, ID: sc.ID, Requirement: sc.Requirement, Cells: cells[sc.ID],
 			Tags: sc.Tags, Needs: sc.Needs, Catches: sc.Catches, Level: sc.Level, Profile: profile, Left: left[sc.ID],
+			source: excerpt(file, s, sc.Pos),
 		})
 	}
 	return all, nil
+}
+
+// excerpt is a scenario as it stands in its file; empty if that is another one.
+func excerpt(file scenarios.Source, s *suite.Suite, at suite.Pos) string {
+	if at.File != file.Name {
+		return ""
+	}
+	lines := strings.Split(string(file.Data), "\n")
+	end := len(lines)
+	for _, other := range s.Scenarios {
+		if other.Pos.File == at.File && other.Pos.Line > at.Line {
+			end = min(end, other.Pos.Line-1)
+		}
+	}
+	return strings.TrimRight(strings.Join(lines[at.Line-1:end], "\n"), " \n")
 }
 
 func (a *app) showList(all []listed) error {

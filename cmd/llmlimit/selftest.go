@@ -102,7 +102,7 @@ func (a *app) selftest(ctx context.Context, args []string, f selftestFlags) erro
 		fmt.Fprintf(a.stderr, "%-28s %s\n", t.Fault, t.line())
 		trials = append(trials, t)
 	}
-	return a.showTrials(trials, f.output)
+	return a.showTrials(trials, f.output, len(args) > 0)
 }
 
 // claimed maps each fault to the scenarios that name it, by file.
@@ -287,7 +287,8 @@ func (t *trial) line() string {
 	return "caught by " + strings.Join(parts, ", ")
 }
 
-func (a *app) showTrials(trials []trial, output string) error {
+// showTrials shows what was caught, and of a user's own suites what they would miss.
+func (a *app) showTrials(trials []trial, output string, own bool) error {
 	survivors, broken := 0, 0
 	for i := range trials {
 		if trials[i].survived() {
@@ -303,7 +304,14 @@ func (a *app) showTrials(trials []trial, output string) error {
 			return failWith(exitEnvironment, "writing the results: %w", err)
 		}
 	case "text":
-		a.trialTable(trials, survivors)
+		a.trialTable(trials, own)
+		if own && survivors > 0 {
+			if err := a.missed(trials); err != nil {
+				return err
+			}
+		}
+		caught := len(trials) - survivors
+		fmt.Fprintf(a.stdout, "\nscore %d of %d (%d %%)\n", caught, len(trials), caught*100/max(len(trials), 1))
 	default:
 		return failWith(exitUsage, "-o %q is not known, expected text or json", output)
 	}
@@ -318,13 +326,13 @@ func (a *app) showTrials(trials []trial, output string) error {
 	return nil
 }
 
-// trialTable is the matrix fault × suite.
-func (a *app) trialTable(trials []trial, survivors int) {
+// trialTable is the matrix fault × suite; own suites are told apart what survives.
+func (a *app) trialTable(trials []trial, own bool) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "fault\tsuite\tscenario\tcaught by")
 	for i := range trials {
 		t := &trials[i]
-		if t.survived() {
+		if t.survived() && !own {
 			fmt.Fprintf(w, "%s\t-\t-\tSURVIVED\n", t.Fault)
 		}
 		var suites []string
@@ -337,8 +345,36 @@ func (a *app) trialTable(trials []trial, survivors int) {
 		}
 	}
 	_ = w.Flush() // stdout: nothing else could be said either
-	caught := len(trials) - survivors
-	fmt.Fprintf(a.stdout, "\nscore %d of %d (%d %%)\n", caught, len(trials), caught*100/max(len(trials), 1))
+}
+
+// missed says, family by family, what the survivors do wrong, and which scenario of
+// the built-in suites turns each of them red.
+func (a *app) missed(trials []trial) error {
+	builtIn, err := listScenarios(nil)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, "\nA limiter with one of these faults would pass. At the end of the line, a built-in scenario that it fails:")
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	family := ""
+	for _, fault := range faulty.Table {
+		i := slices.IndexFunc(trials, func(t trial) bool { return t.Fault == fault.Name && t.survived() })
+		if i < 0 {
+			continue
+		}
+		if fault.Family != family {
+			family = fault.Family
+			fmt.Fprintf(w, "\n%s\n", family)
+		}
+		model := ""
+		if all := catchers(builtIn, fault.Name); len(all) > 0 {
+			model = all[0]
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", fault.Name, shortenTo(fault.Doc, 90), model)
+	}
+	_ = w.Flush() // as above
+	fmt.Fprintln(a.stdout, "\n`llmlimit explain SCENARIO` shows one to start from. What your limits cannot do wrong needs no scenario.")
+	return nil
 }
 
 func shortenTo(s string, most int) string {

@@ -172,6 +172,75 @@ var alarmCases = []findingCase{
 		return quiet(minute(), sent(0, 5000, Admitted), costing(sent(sec, 1000, Admitted), 100), sent(sec, 1500, Admitted))
 	}},
 
+	{"seven at once of which only six fit", OverAdmission, 1, func() *History {
+		h := quiet(minute(), lasting(sent(0, 1, Admitted), sec))
+		for i := range int64(6) {
+			r := lasting(sent(0, 1000, Admitted), sec)
+			r.ID = string(rune('a' + i))
+			h.Requests = append(h.Requests, r)
+		}
+		return h
+	}},
+	{"two at once, after others of which it is not known what they held", OverAdmission, 20, func() *History {
+		h := quiet(minute(), sent(sec, 60, Admitted), sent(sec, 60, Admitted))
+		for i := range int64(12) { // 500 each were charged: 500 or more had been held
+			r := costing(lasting(holding(sent(0, 0, Admitted), 500, 1000), sec/2), 500)
+			r.ID = string(rune('a' + i))
+			h.Requests = append(h.Requests, r)
+		}
+		return h
+	}},
+
+	// How much, within bounds.
+	{"a rate that is known within bounds may be the least", "", 0, func() *History {
+		l := minute()
+		l.Amount = Between(3000, 6000)
+		return quiet(l, sent(0, 6000, Admitted), sent(sec, 51, Rejected))
+	}},
+	{"or the most", "", 0, func() *History {
+		l := minute()
+		l.Amount = Between(3000, 6000)
+		return quiet(l, sent(0, 6000, Admitted), sent(sec, 100, Admitted))
+	}},
+	{"a burst likewise", "", 0, func() *History {
+		l := minute()
+		l.Burst = Between(5000, 6000)
+		return quiet(l, sent(0, 5001, Rejected), sent(sec, 6000, Admitted))
+	}},
+	{"a tolerance makes every limit a little smaller", "", 0, func() *History {
+		h := quiet(minute(), sent(0, 6000, Admitted), sent(sec, 96, Rejected), sent(200*sec, 5800, Rejected))
+		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })
+	}},
+	{"and a little larger", "", 0, func() *History {
+		h := quiet(minute(), sent(0, 6300, Admitted), sent(sec, 105, Admitted))
+		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })
+	}},
+	{"and no more", OverAdmission, 1, func() *History {
+		h := quiet(minute(), sent(0, 6301, Admitted))
+		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })
+	}},
+
+	// Retroactive refunds.
+	{"where a replay stops at the debt floor, nobody sees", "", 0, func() *History {
+		h := indebted(DebtFloorBurst, Rejected, 121*sec, 6000)
+		h.Header.Limits[0].Refund = RefundRetroactive
+		return h
+	}},
+	{"a refund in retrospect may not have come yet", "", 0, func() *History {
+		l := minute()
+		l.Refund = RefundRetroactive
+		r := costing(lasting(sent(0, 1000, Admitted), 10*sec), 10)
+		r.UsageAt = noon + sec
+		return quiet(l, r, sent(2*sec, 5900, Rejected))
+	}},
+	{"or have", "", 0, func() *History {
+		l := minute()
+		l.Refund = RefundRetroactive
+		r := costing(lasting(sent(0, 5000, Admitted), 10*sec), 10)
+		r.UsageAt = noon + sec
+		return quiet(l, r, sent(2*sec, 5900, Admitted))
+	}},
+
 	// Several limits, other limits.
 	{"a limit of which nothing is known may be the reason", "", 0, func() *History {
 		h := quiet(minute(), sent(0, 100, Rejected))
@@ -323,6 +392,20 @@ func straddling(before, after int64, d Decision) []Request {
 		last.Received = noon + midnight + sec
 	}
 	return []Request{sent(0, before, Admitted), sent(midnight+1, after, Admitted), last}
+}
+
+// What a request costs in the instant of its own decision does not count against it.
+func TestOwnCostIsRight(t *testing.T) {
+	t.Parallel()
+	for _, used := range []int64{0, 1000, 3000} {
+		r := Judge(quiet(minute(), costing(sent(0, 6000, Admitted), used)))
+		if r.Totals.Right != 1 {
+			t.Errorf("6000 of 6000, charged %d: %+v", used, r.Totals)
+		}
+	}
+	if r := Judge(quiet(minute(), sent(0, 1000, Admitted), costing(sent(sec, 5000, Admitted), 9000))); r.Totals.Right != 2 {
+		t.Errorf("an overshoot at once: %+v", r.Totals)
+	}
 }
 
 func TestAlarms(t *testing.T) {
