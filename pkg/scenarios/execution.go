@@ -12,9 +12,22 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// virtualCellTimeout bounds a cell in virtual time by the clock on the wall. The
-// longest takes a few seconds; beyond, something waits outside its bubble.
-const virtualCellTimeout = 2 * time.Minute
+// virtualCellTimeout bounds a cell in virtual time by the clock on the wall, with
+// perRequest for each request that it may send: on an idle processor one takes half a
+// millisecond. Beyond, something waits outside its bubble.
+const (
+	virtualCellTimeout = 2 * time.Minute
+	perRequest         = 10 * time.Millisecond
+)
+
+// cellTimeout is that bound for the largest of the cells.
+func cellTimeout(units []*unit) time.Duration {
+	most := int64(0)
+	for _, u := range units {
+		most = max(most, u.cell.WorstCase(func(*suite.Request) int64 { return 0 }).Requests)
+	}
+	return virtualCellTimeout + time.Duration(min(most, int64(24*time.Hour/perRequest)))*perRequest
+}
 
 // execution is one run of a plan.
 type execution struct {
@@ -92,7 +105,7 @@ func (e *execution) runVirtual(ctx context.Context, units []*unit) {
 	}
 	limit := e.o.CellTimeout
 	if limit == 0 {
-		limit = virtualCellTimeout
+		limit = cellTimeout(units)
 	}
 	pool := bubble.Pool{Argv: e.o.Child, Workers: e.o.Workers, JobTimeout: limit}
 	results := pool.Run(ctx, jobs, &poolObserver{e: e, units: units})

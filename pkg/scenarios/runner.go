@@ -18,8 +18,8 @@ type Options struct {
 	Workers int
 	// FailFast starts no further cell after the first that did not pass or skip.
 	FailFast bool
-	// CellTimeout bounds one cell in real time; 0 means 2 minutes in virtual time,
-	// and no bound but the scenario's own in real time.
+	// CellTimeout bounds one cell in real time; 0 means 2 minutes and 10 ms for each
+	// request in virtual time, and no bound but the scenario's own in real time.
 	CellTimeout time.Duration
 	// MockListen and MockAdvertise override the suites' for a target that reaches
 	// the mock from elsewhere. MockURL names one that runs already.
