@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -19,7 +20,11 @@ var outputs = []string{"pretty", "json", "tap", "github", "quiet"}
 
 func (f *runFlags) checkOutput() error {
 	if !slices.Contains(outputs, f.output) {
-		return failWith(exitUsage, "-o %q is not known, expected one of %s", f.output, strings.Join(outputs, ", "))
+		e := failWith(exitUsage, "-o %q is not known, expected one of %s", f.output, strings.Join(outputs, ", "))
+		if near := nearest.Word(f.output, outputs); near != "" {
+			return e.withHint("did you mean -o %s?", near)
+		}
+		return e
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, f.color) {
 		return failWith(exitUsage, "--color %q is not known, expected auto, always or never", f.color)
@@ -137,7 +142,9 @@ type reportFile struct {
 	path string
 }
 
-func openReports(specs []string) (reportFiles, error) {
+//
+// refuse says what is wrong with a kind that cannot be written here.
+func openReports(specs []string, refuse func(report.Kind) error) (reportFiles, error) {
 	var all reportFiles
 	for _, spec := range specs {
 		name, path, ok := strings.Cut(spec, "=")
@@ -146,6 +153,9 @@ func openReports(specs []string) (reportFiles, error) {
 		}
 		kind, err := report.Find(name)
 		if err != nil {
+			return nil, failWith(exitUsage, "%w", err)
+		}
+		if err := refuse(kind); err != nil {
 			return nil, failWith(exitUsage, "%w", err)
 		}
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // a report is for others to read
@@ -158,6 +168,17 @@ func openReports(specs []string) (reportFiles, error) {
 		all = append(all, reportFile{kind, path})
 	}
 	return all, nil
+}
+
+// needsProfile refuses a compliance report of suites that belong to no profile.
+func needsProfile(plan *scenarios.Plan) func(report.Kind) error {
+	return func(kind report.Kind) error {
+		profiled := func(s *scenarios.PlannedSuite) bool { return s.Program.Suite.Profile != nil }
+		if kind.Name == "compliance" && !slices.ContainsFunc(plan.Suites, profiled) {
+			return report.ErrNoProfile
+		}
+		return nil
+	}
 }
 
 // write writes every report, also after one that failed. Each is renamed into

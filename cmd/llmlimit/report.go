@@ -54,7 +54,16 @@ func (a *app) render(path, baseline string, to []string) error {
 			return err
 		}
 	}
-	files, err := openReports(to)
+	files, err := openReports(to, func(kind report.Kind) error {
+		switch kind.Name {
+		case "events":
+			return report.ErrNoHistories
+		case "compliance":
+			_, err := report.ComplianceOf(run)
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}

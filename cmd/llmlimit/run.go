@@ -191,7 +191,7 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	if err := f.guard(a, plan); err != nil || f.dryRun {
 		return err
 	}
-	reports, err := openReports(f.reports)
+	reports, err := openReports(f.reports, needsProfile(plan))
 	if err != nil {
 		return err
 	}

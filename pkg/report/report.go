@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
@@ -46,6 +47,13 @@ func Find(name string) (Kind, error) {
 		if k.Name == name {
 			return k, nil
 		}
+	}
+	var names []string
+	for _, k := range Kinds {
+		names = append(names, k.Name)
+	}
+	if near := nearest.Word(name, names); near != "" {
+		return Kind{}, fmt.Errorf("unknown kind of report %q, did you mean %s? The kinds are %s", name, near, Names())
 	}
 	return Kind{}, fmt.Errorf("unknown kind of report %q, expected one of %s", name, Names())
 }
