@@ -126,6 +126,7 @@ the number of tokens by which it is wrong.`,
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settings(cmd) }
 	root.AddCommand(a.runCommand(), a.doctorCommand(), a.probeCommand(), a.serveCommand(), a.mockCommand(), a.selftestCommand(), a.judgeCommand(), a.reportCommand(), a.compareCommand(),
 		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.initCommand(), a.manCommand(), a.explainCommand(), a.versionCommand())
+	a.fitHelp(root)
 	return root
 }
 

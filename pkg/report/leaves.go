@@ -105,7 +105,7 @@ func explain(sc *scenarios.ScenarioResult, c *scenarios.Check) string {
 
 // curlOf is the request that a check looked at, as a command.
 func curlOf(sc *scenarios.ScenarioResult, c *scenarios.Check) string {
-	if c.Request == nil || *c.Request < 0 || *c.Request >= len(sc.Requests) {
+	if c == nil || c.Request == nil || *c.Request < 0 || *c.Request >= len(sc.Requests) {
 		return ""
 	}
 	return sc.Requests[*c.Request].Curl

@@ -278,8 +278,8 @@ func loads(sc *scenarios.ScenarioResult) []pageLoad {
 func figures(run *scenarios.RunResult) []figure {
 	t := tally(run)
 	all := []figure{
-		{thousands(t.OverAdmitted), "tokens over-admitted", fmt.Sprintf("proven, on %d requests%s", t.OverAdmissions, worstExcess(run))},
-		{thousands(t.WronglyRejected), "tokens wrongly rejected", fmt.Sprintf("proven, on %d requests", t.WrongfulRejections)},
+		{thousands(t.OverAdmitted), "tokens over-admitted", "proven, on " + counted(t.OverAdmissions, "request") + worstExcess(run)},
+		{thousands(t.WronglyRejected), "tokens wrongly rejected", "proven, on " + counted(t.WrongfulRejections, "request")},
 		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, at the end"},
 		{thousands(int64(t.Right)), "decisions proved right", fmt.Sprintf("of %s; %d undecidable", thousands(int64(t.Requests)), t.Undecidable)},
 	}

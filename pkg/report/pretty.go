@@ -120,6 +120,9 @@ func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	if outcome == scenarios.Skip {
 		fmt.Fprintf(p, "      %s\n", p.dim("skipped: "+visible(cells[0].Reason)))
 	}
+	if known := cells[0].KnownFailure; known != "" && outcome == scenarios.Pass {
+		fmt.Fprintf(p, "      %s\n", p.dim("fails as known: "+visible(known)))
+	}
 	said := map[string]bool{}
 	for _, c := range cells {
 		for _, w := range c.Warnings {
@@ -177,6 +180,13 @@ func (p *pretty) failure(g failedGroup) {
 			break
 		}
 		p.leaf(l)
+		curl := curlOf(sc, l.check)
+		switch {
+		case curl != "" && i > 0 && curl == curlOf(sc, failed[i-1].check):
+			fmt.Fprintf(p, "    %s\n", p.dim("request   the same"))
+		case curl != "":
+			fmt.Fprintf(p, "    %s   %s\n", p.dim("request"), p.dim(visible(curl)))
+		}
 	}
 	if len(failed) == 0 && sc.Reason != "" {
 		fmt.Fprintf(p, "  %s\n", visible(sc.Reason))
@@ -189,7 +199,7 @@ func (p *pretty) failure(g failedGroup) {
 }
 
 // leaf explains one failed check: what was expected and found, or the values of its
-// parts, and the request that shows it.
+// parts.
 func (p *pretty) leaf(l leaf) {
 	fmt.Fprintf(p, "\n  %s %s  %s\n", p.red(p.glyph("▸", ">")), visible(l.name), p.dim(fmt.Sprintf("line %d", l.line)))
 	c := l.check
@@ -210,9 +220,6 @@ func (p *pretty) leaf(l leaf) {
 		}
 	case c.Message != "":
 		fmt.Fprintf(p, "    %s\n", p.red(visible(c.Message)))
-	}
-	if curl := curlOf(l.scenario, c); curl != "" {
-		fmt.Fprintf(p, "    %s   %s\n", p.dim("request"), p.dim(visible(curl)))
 	}
 }
 
@@ -305,17 +312,19 @@ func turns(level []int64) int {
 	return n
 }
 
-// barWidth is the length of a bar.
-const barWidth = 40
+// barWidth is the length of a bar: 40, or what a narrow terminal leaves beside name
+// and amount.
+func (p *pretty) barWidth() int { return max(8, min(40, p.room("")-34)) }
 
 // bar is a bar for a share of whole; anything above 0 shows.
 func (p *pretty) bar(amount, whole int64) string {
-	n := int(amount * barWidth / max(whole, 1))
+	width := p.barWidth()
+	n := int(amount * int64(width) / max(whole, 1))
 	if amount > 0 && n == 0 {
 		n = 1
 	}
-	n = min(n, barWidth)
-	return strings.Repeat(p.glyph("█", "#"), n) + strings.Repeat(p.glyph("░", "."), barWidth-n)
+	n = min(n, width)
+	return strings.Repeat(p.glyph("█", "#"), n) + strings.Repeat(p.glyph("░", "."), width-n)
 }
 
 // sparkline draws a level over its events, each as wide as the others: a scenario
@@ -323,8 +332,9 @@ func (p *pretty) bar(amount, whole int64) string {
 func (p *pretty) sparkline(level []int64, low, high int64) string {
 	glyphs := []rune(p.glyph("▁▂▃▄▅▆▇█", "_.-~=+*#"))
 	var b strings.Builder
-	for i := range barWidth {
-		v := level[i*len(level)/barWidth]
+	width := p.barWidth()
+	for i := range width {
+		v := level[i*len(level)/width]
 		b.WriteRune(glyphs[(v-low)*int64(len(glyphs)-1)/max(1, high-low)])
 	}
 	return b.String()
@@ -351,11 +361,19 @@ func (p *pretty) summary(run *scenarios.RunResult) {
 	if t.OverAdmitted+t.WronglyRejected > 0 {
 		fmt.Fprintf(p, "%s\n", p.red(fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly rejected", t.OverAdmitted, t.WronglyRejected)))
 	}
-	fmt.Fprintf(p, "%s\n", p.dim(fmt.Sprintf("%s in %s; %d requests judged, %d undecidable; seed %d",
-		span(virtual), run.Elapsed.Round(10*time.Millisecond), t.Requests, t.Undecidable, run.Seed)))
+	fmt.Fprintf(p, "%s\n", p.dim(fmt.Sprintf("%s in %s; %s judged, %d undecidable; seed %d",
+		span(virtual), run.Elapsed.Round(10*time.Millisecond), counted(t.Requests, "request"), t.Undecidable, run.Seed)))
 	if run.Stopped != "" {
 		fmt.Fprintf(p, "%s\n", p.yellow("stopped early: "+run.Stopped))
 	}
+}
+
+// counted is a number of things in words: 1 request, 2 requests.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // span says how much virtual time was lived through.

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// helpWidth is how wide help is where nobody knows the terminal, and at most.
+const helpWidth = 100
+
+// fitHelp makes the help of all commands fit the terminal.
+func (a *app) fitHelp(root *cobra.Command) {
+	width := helpWidth
+	if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 20 {
+			width = min(width, columns)
+		}
+	}
+	cobra.AddTemplateFunc("fill", func(text string) string { return fill(text, width) })
+	cobra.AddTemplateFunc("columns", func() int { return width })
+	template := root.UsageTemplate()
+	template = strings.ReplaceAll(template, ".LocalFlags.FlagUsages |", "(.LocalFlags.FlagUsagesWrapped columns) |")
+	template = strings.ReplaceAll(template, ".InheritedFlags.FlagUsages |", "(.InheritedFlags.FlagUsagesWrapped columns) |")
+	root.SetUsageTemplate(template)
+	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces | fill}}
+
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)
+}
+
+// fill breaks the paragraphs of a text at a width. Lines that are indented stay as they
+// are: they are commands and tables.
+func fill(text string, width int) string {
+	var out, paragraph []string
+	flush := func() {
+		out = append(out, wrapped(paragraph, width)...)
+		paragraph = nil
+	}
+	for _, line := range strings.Split(text, "\n") {
+		switch {
+		case line == "" || line[0] == ' ' || line[0] == '\t':
+			flush()
+			out = append(out, line)
+		default:
+			paragraph = append(paragraph, strings.Fields(line)...)
+		}
+	}
+	flush()
+	return strings.Join(out, "\n")
+}
+
+// wrapped sets words in lines.
+func wrapped(words []string, width int) []string {
+	var lines []string
+	for _, word := range words {
+		last := len(lines) - 1
+		if last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
