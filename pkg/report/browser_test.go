@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
@@ -38,7 +38,7 @@ const patience = 60 * time.Second
 
 // browser starts Chromium once for a test. Where there is none the test fails: the
 // page is not shown to work by a test that did not run.
-func browser(t *testing.T) context.Context {
+func browser(t testing.TB) context.Context {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -66,10 +66,16 @@ func browser(t *testing.T) context.Context {
 }
 
 // show writes the page to a file and opens it in a tab of its own.
-func show(browser context.Context, t *testing.T, run *scenarios.RunResult, before ...chromedp.Action[chromedp.Void]) *tab {
+func show(browser context.Context, t testing.TB, run *scenarios.RunResult, before ...chromedp.Action[chromedp.Void]) *tab {
+	t.Helper()
+	return open(browser, t, render(t, HTML, run), before...)
+}
+
+// open is show for a page that is written already.
+func open(browser context.Context, t testing.TB, page string, before ...chromedp.Action[chromedp.Void]) *tab {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
-	if err := os.WriteFile(file, []byte(render(t, HTML, run)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, closeTab := chromedp.NewContext(browser)
@@ -127,7 +133,7 @@ func (p *tab) complaints() []string {
 }
 
 // eval evaluates JavaScript in the page.
-func eval[T any](t *testing.T, p *tab, js string) T {
+func eval[T any](t testing.TB, p *tab, js string) T {
 	t.Helper()
 	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](js))
 	if err != nil {
@@ -243,31 +249,86 @@ func TestPageInBrowser(t *testing.T) {
 	})
 }
 
-// A run of many requests is drawn from aggregates: a million fit into 5 MB.
+// A run of many requests is drawn from aggregates: a million fit into 5 MB, in one
+// scenario or in many.
 func TestPageStaysSmall(t *testing.T) {
-	n, most := 100_000, 1<<20
+	const most = 5 << 20
+	n := 100_000
 	if os.Getenv("LLMLIMIT_SOAK") != "" {
-		n, most = 1_000_000, 5<<20
+		n = 1_000_000
 	}
-	run := small(t)
-	sc := run.Suites[0].Scenarios[0]
-	sc.Requests = nil
-	for i := range n {
-		at := time.Duration(i) * time.Millisecond
-		x := &scenarios.Exchange{
-			ID: fmt.Sprint("r", i), Key: fmt.Sprintf("4:t%03d", i%1000), Due: at, Sent: at + time.Duration(i%7)*time.Microsecond, Reserved: int64(1000 + i%977),
-			Usage: int64(i % 991), First: at + time.Millisecond, Ended: at + time.Duration(i%97)*time.Millisecond, Status: 200, Decision: scenarios.Admitted, Outcome: "complete",
+	for _, cells := range []int{1, 20, 200} {
+		if size := len(render(t, HTML, long(t, n, cells))); size > most {
+			t.Errorf("%d requests in %d scenarios make %d bytes, expected at most %d", n, cells, size, most)
 		}
-		if i%3 == 0 {
-			x.Decision, x.Status = scenarios.Rejected, 429
-		}
-		sc.Requests = append(sc.Requests, x)
-	}
-	var page bytes.Buffer
-	if err := HTML(&page, run); err != nil {
-		t.Fatal(err)
-	}
-	if page.Len() > most {
-		t.Errorf("%d requests make %d bytes, expected at most %d", n, page.Len(), most)
 	}
 }
+
+// long is a run of that many requests of a thousand keys, shared by that many
+// scenarios, with all that a load and the judge say of them.
+func long(tb testing.TB, requests, cells int) *scenarios.RunResult {
+	run := small(tb)
+	run.Suites = run.Suites[:1]
+	first := *run.Suites[0].Scenarios[0]
+	run.Suites[0].Scenarios = nil
+	for cell := range cells {
+		sc := first
+		sc.ID, sc.Requests = fmt.Sprintf("%s[part=%d]", first.Scenario, cell), nil
+		report := judge.Report{Totals: judge.Totals{Requests: requests / cells}}
+		for key := range 1000 {
+			a := judge.AccountReport{Limit: "tpm", Key: fmt.Sprintf("4:t%03d", key), Dimension: judge.Tokens, Requests: requests / cells / 1000}
+			for i := range judge.MaxSamples {
+				if key > maxAccounts { // no more of them are drawn
+					break
+				}
+				a.Level = append(a.Level, judge.Sample{At: sc.Start.UnixNano() + int64(i)*int64(time.Second), Min: int64(i * 7919 % 1000), Max: int64(1000 + i*104729%1000)})
+			}
+			report.Accounts = append(report.Accounts, a)
+		}
+		sc.Judged = &report
+		for i := range requests / cells {
+			at := time.Duration(i) * time.Millisecond
+			x := &scenarios.Exchange{
+				ID: fmt.Sprint("r", i), Key: fmt.Sprintf("4:t%03d", i%1000), Due: at, Sent: at + time.Duration(i%7)*time.Microsecond, Reserved: int64(1000 + i%977),
+				Usage: int64(i % 991), Actual: int64(i % 991), AtMost: int64(i % 991), First: at + time.Millisecond, Ended: at + time.Duration(i%97)*time.Millisecond,
+				Received: at, Finished: at + time.Duration(i%89)*time.Millisecond, Stream: i%2 == 0, Framing: "chunked",
+				Status: 200, Decision: scenarios.Admitted, Outcome: "complete",
+			}
+			if i%3 == 0 {
+				x.Decision, x.Status = scenarios.Rejected, 429
+			}
+			sc.Requests = append(sc.Requests, x)
+		}
+		run.Suites[0].Scenarios = append(run.Suites[0].Scenarios, &sc)
+	}
+	return run
+}
+
+// What a page of a million requests costs: to write it, its size, and to open it in a
+// browser until it is drawn.
+func BenchmarkPageOfAMillion(b *testing.B) {
+	for _, cells := range []int{1, 20, 200} {
+		run := long(b, 1_000_000, cells)
+		b.Run(fmt.Sprintf("write/scenarios=%d", cells), func(b *testing.B) {
+			size := 0
+			for b.Loop() {
+				size = len(render(b, HTML, run))
+			}
+			b.ReportMetric(float64(size)/1e6, "MB")
+		})
+		b.Run(fmt.Sprintf("open/scenarios=%d", cells), func(b *testing.B) {
+			page, chromium := render(b, HTML, run), browser(b)
+			for b.Loop() {
+				p := open(chromium, b, page)
+				b.ReportMetric(eval[float64](b, p, drawnAfter), "ms-until-drawn")
+				if n := eval[int](b, p, `document.querySelectorAll("details.cell[open] canvas").length`); n < 5 {
+					b.Fatalf("found %d plots", n)
+				}
+			}
+		})
+	}
+}
+
+// drawnAfter is when the page had been loaded, its script had run, and something was
+// painted, since it was asked for.
+const drawnAfter = `Math.max(performance.getEntriesByType("navigation")[0].loadEventEnd, ...performance.getEntriesByType("paint").map((p) => p.startTime))`

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"slices"
@@ -83,6 +84,8 @@ type pageCell struct {
 	MorePassed                  int
 	Stderr, Elapsed, Clock, Raw string
 	KnownFailure, Accepted      string
+
+	shown map[string]bool // requests whose messages stand beside an earlier failure
 }
 
 type leafLine struct{ Outcome, Name string }
@@ -117,7 +120,28 @@ func newPage(run *scenarios.RunResult, changes *Comparison) *page {
 	}
 	slices.SortStableFunc(p.Cells, func(a, b *pageCell) int { return order(a.Outcome) - order(b.Outcome) })
 	p.open(run)
+	p.fit()
 	return p
+}
+
+// maxPlots is how much of a page, in bytes, the series of its plots may be.
+const maxPlots = 3 << 20
+
+// fit leaves out the plots of the cells at the end where all together would make the
+// page too large to open.
+func (p *page) fit() {
+	size := 0
+	for _, c := range p.Cells {
+		if !c.Drawn {
+			continue
+		}
+		text, err := json.Marshal(p.Plots[c.Number])
+		if size += len(text); err == nil && (size <= maxPlots || c.Open) {
+			continue
+		}
+		p.Plots[c.Number], c.Drawn, c.Picture = nil, false, nil
+		c.Notes = append(slices.Clone(c.Notes), "not drawn, so that the page stays small: --id "+quote(c.ID)+" draws it")
+	}
 }
 
 // order puts what needs a look first.

@@ -14,6 +14,7 @@ import (
 type pageFailure struct {
 	Name, Message, Expected, Found, Tree, Source, Curl string
 	Place                                              string
+	Request, Same                                      string // its id, or that of one that is shown already
 	Wire                                               *scenarios.Wire
 	Proof                                              string
 	Tried                                              []pageTries
@@ -51,9 +52,18 @@ func (c *pageCell) failure(sc *scenarios.ScenarioResult, l leaf) pageFailure {
 	}
 	if l.check.Request != nil && *l.check.Request >= 0 && *l.check.Request < len(sc.Requests) {
 		x := sc.Requests[*l.check.Request]
-		f.Curl = x.Curl
-		if c.Number < maxEvidence || c.Open {
-			f.Wire = x.Wire
+		if c.shown == nil {
+			c.shown = map[string]bool{}
+		}
+		switch {
+		case c.shown[x.ID]:
+			f.Same = x.ID
+		default:
+			c.shown[x.ID] = true
+			f.Request, f.Curl = x.ID, x.Curl
+			if c.Number < maxEvidence || c.Open {
+				f.Wire = x.Wire
+			}
 		}
 	}
 	if l.check.Kind == scenarios.KindJudge {

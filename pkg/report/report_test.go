@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write golden files and the schema")
 
 // small is testdata/run.json: something of everything.
-func small(t *testing.T) *scenarios.RunResult {
+func small(t testing.TB) *scenarios.RunResult {
 	t.Helper()
 	file, err := os.Open("testdata/run.json")
 	if err != nil {
@@ -35,7 +35,7 @@ func small(t *testing.T) *scenarios.RunResult {
 	return run
 }
 
-func render(t *testing.T, write func(io.Writer, *scenarios.RunResult) error, run *scenarios.RunResult) string {
+func render(t testing.TB, write func(io.Writer, *scenarios.RunResult) error, run *scenarios.RunResult) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := write(&b, run); err != nil {
