@@ -142,7 +142,6 @@ type reportFile struct {
 	path string
 }
 
-//
 // refuse says what is wrong with a kind that cannot be written here.
 func openReports(specs []string, refuse func(report.Kind) error) (reportFiles, error) {
 	var all reportFiles

@@ -38,8 +38,8 @@ const patience = 60 * time.Second
 
 // browser starts Chromium once for a test. Where there is none the test fails: the
 // page is not shown to work by a test that did not run.
-func browser(t testing.TB) context.Context {
-	t.Helper()
+func browser(tb testing.TB) context.Context {
+	tb.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -48,54 +48,54 @@ func browser(t testing.TB) context.Context {
 		}
 	}
 	if path == "" {
-		t.Fatal("there is no Chromium; install it (Debian: apt-get install chromium) and run again")
+		tb.Fatal("there is no Chromium; install it (Debian: apt-get install chromium) and run again")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(tb.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.WSURLReadTimeout(90*time.Second),
 	)
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
+	allocator, stop := chromedp.NewExecAllocator(tb.Context(), options...)
+	tb.Cleanup(stop)
 	ctx, quit := chromedp.NewContext(allocator)
-	t.Cleanup(quit)
+	tb.Cleanup(quit)
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
+		tb.Fatalf("starting %s: %v", path, err)
 	}
 	return ctx
 }
 
 // show writes the page to a file and opens it in a tab of its own.
-func show(browser context.Context, t testing.TB, run *scenarios.RunResult, before ...chromedp.Action[chromedp.Void]) *tab {
-	t.Helper()
-	return open(browser, t, render(t, HTML, run), before...)
+func show(browser context.Context, tb testing.TB, run *scenarios.RunResult, before ...chromedp.Action[chromedp.Void]) *tab {
+	tb.Helper()
+	return open(browser, tb, render(tb, HTML, run), before...)
 }
 
 // open is show for a page that is written already.
-func open(browser context.Context, t testing.TB, page string, before ...chromedp.Action[chromedp.Void]) *tab {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "report.html")
+func open(browser context.Context, tb testing.TB, page string, before ...chromedp.Action[chromedp.Void]) *tab {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "report.html")
 	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, closeTab := chromedp.NewContext(browser)
-	t.Cleanup(closeTab)
+	tb.Cleanup(closeTab)
 	// The first command opens the tab, which lives as long as its context; all that
 	// follow give up after a while.
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, giveUp := context.WithTimeout(ctx, patience)
-	t.Cleanup(giveUp)
+	tb.Cleanup(giveUp)
 	p := &tab{ctx: ctx}
 	if err := chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{})); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := chromedp.Listen(ctx, p.listen); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := chromedp.Do(ctx, append(before, chromedp.Navigate("file://"+file))...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -133,11 +133,11 @@ func (p *tab) complaints() []string {
 }
 
 // eval evaluates JavaScript in the page.
-func eval[T any](t testing.TB, p *tab, js string) T {
-	t.Helper()
+func eval[T any](tb testing.TB, p *tab, js string) T {
+	tb.Helper()
 	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](js))
 	if err != nil {
-		t.Fatalf("%s: %v", js, err)
+		tb.Fatalf("%s: %v", js, err)
 	}
 	return value
 }
@@ -267,6 +267,7 @@ func TestPageStaysSmall(t *testing.T) {
 // long is a run of that many requests of a thousand keys, shared by that many
 // scenarios, with all that a load and the judge say of them.
 func long(tb testing.TB, requests, cells int) *scenarios.RunResult {
+	tb.Helper()
 	run := small(tb)
 	run.Suites = run.Suites[:1]
 	first := *run.Suites[0].Scenarios[0]

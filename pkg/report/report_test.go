@@ -21,25 +21,25 @@ import (
 var update = flag.Bool("update", false, "write golden files and the schema")
 
 // small is testdata/run.json: something of everything.
-func small(t testing.TB) *scenarios.RunResult {
-	t.Helper()
+func small(tb testing.TB) *scenarios.RunResult {
+	tb.Helper()
 	file, err := os.Open("testdata/run.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer file.Close()
 	run, err := Read(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return run
 }
 
-func render(t testing.TB, write func(io.Writer, *scenarios.RunResult) error, run *scenarios.RunResult) string {
-	t.Helper()
+func render(tb testing.TB, write func(io.Writer, *scenarios.RunResult) error, run *scenarios.RunResult) string {
+	tb.Helper()
 	var b bytes.Buffer
 	if err := write(&b, run); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.String()
 }
