@@ -2,11 +2,16 @@ package llmapi_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
 	"io"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/llmlimit/llmlimit/pkg/llmapi"
 )
@@ -139,6 +144,7 @@ func TestStreams(t *testing.T) {
 		{"anthropic, cut before the stop", messagesPath, sse(start, delta), 910, false, llmapi.MissingTruncated, false},
 		{"anthropic, a start that cannot be read", messagesPath, sse(`{"type":"message_start","mess`, delta, stop), 10, false, llmapi.MissingUnreadable, false},
 		{"anthropic, an error", messagesPath, sse(start, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`), 901, true, "", true},
+		{"only one blank belongs to the colon", messagesPath, append([]byte("event:  error\n"), sse(start, delta, stop)...), 910, true, "", false},
 		{"anthropic, an error by its event name", messagesPath, []byte("event: error\ndata: {}\n\n"), 0, false, llmapi.MissingAbsent, true},
 		{"anthropic does not end with [DONE]", messagesPath, sse(start, delta, "[DONE]"), 910, false, llmapi.MissingTruncated, false},
 
@@ -274,6 +280,55 @@ func TestAttacks(t *testing.T) {
 	t.Run("an encoding that nobody knows", func(t *testing.T) {
 		got := play(d, llmapi.MeterOptions{Encoding: "compress"}, []byte(`{"usage":{"total_tokens":7}}`))
 		if got.Reported || got.Why != llmapi.MissingEncoding {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("more encodings than anybody means", func(t *testing.T) {
+		body := []byte(`{"usage":{"total_tokens":7}}`)
+		for range 4 {
+			body = compress(t, compressors[0].open, body, false)
+		}
+		if got := play(d, llmapi.MeterOptions{Encoding: "gzip, gzip, gzip, gzip"}, body); got.Reported || got.Why != llmapi.MissingEncoding {
+			t.Errorf("got %+v", got)
+		}
+		if _, err := llmapi.DecodeBody("gzip, gzip, gzip, gzip", body, 1<<20); !errors.Is(err, llmapi.ErrUnsupportedEncoding) {
+			t.Errorf("in a request: %v", err)
+		}
+	})
+	t.Run("a window larger than the web allows", func(t *testing.T) {
+		body := []byte(`{"x":"` + strings.Repeat("x", 10<<20) + `","usage":{"total_tokens":7}}`)
+		var b bytes.Buffer
+		z, err := zstd.NewWriter(&b, zstd.WithWindowSize(16<<20), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := z.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o := llmapi.MeterOptions{Encoding: "zstd", MaxBody: 16 << 20}
+		if got := play(d, o, b.Bytes()); got.Reported || got.Why != llmapi.MissingEncoding {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("a wrong checksum of the lengths", func(t *testing.T) {
+		wrong := frame(t, "event", "metadata", `{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7}}`)
+		wrong[8] ^= 1
+		body := wrong[:len(wrong)-4]
+		binary.BigEndian.PutUint32(wrong[len(body):], crc32.ChecksumIEEE(body)) // that of the whole is right
+		if got := play(dialectOf(t, "", conversePath), llmapi.MeterOptions{}, wrong); got.Reported || got.Why != llmapi.MissingUnreadable {
+			t.Errorf("got %+v", got)
+		}
+	})
+	t.Run("headers longer than their frame", func(t *testing.T) {
+		wrong := frame(t, "event", "metadata", `{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7}}`)
+		binary.BigEndian.PutUint32(wrong[4:], uint32(len(wrong)))
+		binary.BigEndian.PutUint32(wrong[8:], crc32.ChecksumIEEE(wrong[:8]))
+		body := wrong[:len(wrong)-4]
+		binary.BigEndian.PutUint32(wrong[len(body):], crc32.ChecksumIEEE(body))
+		if got := play(dialectOf(t, "", conversePath), llmapi.MeterOptions{}, wrong); got.Reported || got.Why != llmapi.MissingUnreadable {
 			t.Errorf("got %+v", got)
 		}
 	})

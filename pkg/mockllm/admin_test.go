@@ -176,6 +176,14 @@ func TestMetricsAreReadable(t *testing.T) {
 
 func TestProviderLimits(t *testing.T) {
 	t.Parallel()
+	for kind, opts := range map[string]Options{"requests": {RPM: 1}, "tokens": {TPM: 40}} {
+		inBubble(t, opts, func(b *bench) {
+			b.post(chatPath, chatBody, "")
+			if res, body, err := b.post(chatPath, chatBody, ""); err != nil || res.StatusCode != http.StatusTooManyRequests || gjson.GetBytes(body, "error.type").String() != kind {
+				t.Errorf("of %s: %v %v %s", kind, err, res, body)
+			}
+		})
+	}
 	inBubble(t, Options{RPM: 3, TPM: 100, Plan: Plan{Usage: Usage{In: Count(10), Out: Count(30)}}}, func(b *bench) {
 		key := map[string]string{"Authorization": "Bearer a"}
 		send := func(path string, headers map[string]string) *http.Response {

@@ -67,7 +67,7 @@ func ParsePlans(text []byte) (map[string]Plan, error) {
 // located says of each problem of a plan in which line of the file it is.
 func located(text []byte, name string, err error) []error {
 	list := []error{err}
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined error itself, which PlanFromValue returns
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // the joined error itself, which PlanFromValue returns
 		list = several.Unwrap()
 	}
 	out := make([]error, 0, len(list))

@@ -2,6 +2,7 @@ package mockllm
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -203,6 +204,9 @@ func failOpenAI(status int, message string) failure {
 	switch {
 	case status == 429:
 		kind, code = "tokens", `"rate_limit_exceeded"`
+		if strings.Contains(message, "requests per min") {
+			kind = "requests"
+		}
 	case status >= 500:
 		kind = "server_error"
 	case status == 401:

@@ -114,6 +114,32 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// TestSlowReaderOverHTTP2: one that grants no more window is left in the same way, and the connection serves others.
+func TestSlowReaderOverHTTP2(t *testing.T) {
+	inSystem(t, tpmRules, nil, func(s *system) {
+		client := s.newClient(true)
+		defer client.CloseIdleConnections()
+		header := s.plan(plan(t, `{content: {chunks: 100, bytes: 100000}, usage: 10/40}`))
+		resp, err := client.Do(s.request(s.t.Context(), chatPath, streamBody, header))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if s.count() != 0 {
+			t.Fatal("the client was given up before its time")
+		}
+		time.Sleep(2 * time.Second)
+		if r := s.last(); r.Outcome != proxy.OutcomeLeft || r.Actual < chatCost {
+			t.Errorf("%s, charged %d, expected left and at least %d", r.Outcome, r.Actual, chatCost)
+		}
+		if got := s.do(client, s.request(s.t.Context(), chatPath, chatBody, http.Header{"X-Tenant": {"other"}})); got.StatusCode != http.StatusOK || got.err != nil {
+			t.Errorf("status %d, %v for another request of the connection, expected 200", got.StatusCode, got.err)
+		}
+	})
+}
+
 // TestManyAtOnce: of those who come together, exactly so many are admitted as fit, and the books balance.
 func TestManyAtOnce(t *testing.T) {
 	inSystem(t, tpmRules, nil, func(s *system) {
