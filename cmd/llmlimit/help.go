@@ -38,7 +38,7 @@ func fill(text string, width int) string {
 		out = append(out, wrapped(paragraph, width)...)
 		paragraph = nil
 	}
-	for _, line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		switch {
 		case line == "" || line[0] == ' ' || line[0] == '\t':
 			flush()
