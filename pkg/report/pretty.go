@@ -73,7 +73,6 @@ func (p *pretty) results(run *scenarios.RunResult) {
 	if folded {
 		fmt.Fprintln(p)
 	}
-	p.notes(run)
 	p.failures(run)
 	p.budget(run)
 }
