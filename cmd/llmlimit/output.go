@@ -105,7 +105,11 @@ func (f *runFlags) verdict(run *scenarios.RunResult) error {
 	if slices.Contains(f.failOn, "fail") && counts.Fail > 0 {
 		codes = append(codes, exitFail)
 	}
-	if slices.Contains(f.failOn, "error") && counts.Error > 0 {
+	aborted, invalid := stoppedCells(run)
+	if aborted > 0 { // a guard did what it is for: neither the target's fault nor ours
+		codes = append(codes, exitGuard)
+	}
+	if slices.Contains(f.failOn, "error") && counts.Error > aborted {
 		codes = append(codes, exitEnvironment)
 	}
 	if slices.Contains(f.failOn, "warn") && counts.Warnings > 0 {
@@ -120,17 +124,29 @@ func (f *runFlags) verdict(run *scenarios.RunResult) error {
 	if run.Stopped == scenarios.StoppedTimeout || run.Stopped == scenarios.StoppedSpend {
 		codes = append(codes, exitGuard)
 	}
-	for _, s := range run.Suites {
-		for _, sc := range s.Scenarios {
-			if sc.InvalidLoad != "" {
-				codes = append(codes, exitMeasurement)
-			}
-		}
+	if invalid > 0 {
+		codes = append(codes, exitMeasurement)
 	}
 	if code := worst(codes...); code != exitOK {
 		return silent(code)
 	}
 	return nil
+}
+
+// stoppedCells counts the cells that an abort-if stopped, and those whose load was not
+// delivered.
+func stoppedCells(run *scenarios.RunResult) (aborted, invalid int) {
+	for _, s := range run.Suites {
+		for _, sc := range s.Scenarios {
+			if sc.Aborted != "" && sc.Outcome == scenarios.Error {
+				aborted++
+			}
+			if sc.InvalidLoad != "" {
+				invalid++
+			}
+		}
+	}
+	return aborted, invalid
 }
 
 // reportFiles are the reports that were asked for. They are opened before anything

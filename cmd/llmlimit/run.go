@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
@@ -356,10 +357,31 @@ func (a *app) plan(files []scenarios.Source, s selection) (*scenarios.Plan, erro
 		fmt.Fprintln(a.stderr, p.String())
 	}
 	if plan.Cells() == 0 {
-		e := failWith(exitUsage, "nothing was selected: %d scenarios were left out", plan.NotSelected())
-		return nil, e.withHint("`llmlimit list` shows what there is; --tags, --id and --profile select")
+		return nil, s.nothingSelected(plan)
 	}
 	return plan, nil
+}
+
+// nothingSelected names the scenario that was probably meant, or why the one that was
+// named does not run.
+func (s *selection) nothingSelected(plan *scenarios.Plan) error {
+	e := failWith(exitUsage, "nothing was selected: %d scenarios were left out", plan.NotSelected())
+	var names []string
+	for _, p := range plan.Suites {
+		for _, left := range p.Program.NotSelected {
+			name, _, _ := strings.Cut(left.ID, "[")
+			if slices.Contains(s.ids, name) || slices.Contains(s.ids, left.ID) {
+				return e.withHint("%s is left out: %s", left.ID, left.Reason)
+			}
+			names = append(names, name)
+		}
+	}
+	for _, id := range s.ids {
+		if near := nearest.Word(id, names); near != "" {
+			return e.withHint("no scenario is named %s; did you mean --id %s?", id, near)
+		}
+	}
+	return e.withHint("`llmlimit list` shows what there is; --tags, --id and --profile select")
 }
 
 // options are what the command line adds to the suites.
