@@ -60,7 +60,7 @@ func (a *app) explain(id string) error {
 			fmt.Fprintln(a.stdout)
 		}
 		found = true
-		fmt.Fprintf(a.stdout, "%s: %s\n%s\n", id, what, text)
+		fmt.Fprintf(a.stdout, "%s: %s\n%s\n", id, what, fold(text, a.columns()))
 	}
 	if code, err := strconv.Atoi(id); err == nil {
 		for _, c := range exitCodes {

@@ -13,12 +13,7 @@ const helpWidth = 100
 
 // fitHelp makes the help of all commands fit the terminal.
 func (a *app) fitHelp(root *cobra.Command) {
-	width := helpWidth
-	if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 20 {
-			width = min(width, columns)
-		}
-	}
+	width := a.columns()
 	cobra.AddTemplateFunc("fill", func(text string) string { return fill(text, width) })
 	cobra.AddTemplateFunc("columns", func() int { return width })
 	template := root.UsageTemplate()
@@ -28,6 +23,27 @@ func (a *app) fitHelp(root *cobra.Command) {
 	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces | fill}}
 
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)
+}
+
+// columns is how wide prose may be on this stdout.
+func (a *app) columns() int {
+	if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 20 {
+			return min(helpWidth, columns)
+		}
+	}
+	return helpWidth
+}
+
+// fold breaks the lines of a text at a width, each by itself; what is indented stays.
+func fold(text string, width int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if line != "" && line[0] != ' ' {
+			lines[i] = strings.Join(wrapped(strings.Fields(line), width), "\n")
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // fill breaks the paragraphs of a text at a width. Lines that are indented stay as they

@@ -12,3 +12,9 @@ func TestFill(t *testing.T) {
 		t.Errorf("found %q, expected one line", found)
 	}
 }
+
+func TestFold(t *testing.T) {
+	if found, want := fold("One two three.\n  indented and long\nfour", 8), "One two\nthree.\n  indented and long\nfour"; found != want {
+		t.Errorf("found\n%s\nexpected\n%s", found, want)
+	}
+}

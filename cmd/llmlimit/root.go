@@ -118,7 +118,7 @@ the number of tokens by which it is wrong.`,
   llmlimit mock-backend                          an LLM provider without a bill`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
@@ -128,6 +128,22 @@ the number of tokens by which it is wrong.`,
 		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.initCommand(), a.manCommand(), a.explainCommand(), a.versionCommand())
 	a.fitHelp(root)
 	return root
+}
+
+// knownCommand refuses a word that is no command, with the one that was probably meant.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	e := failWith(exitUsage, "unknown command %q", args[0])
+	if near := nearest.Word(args[0], names); near != "" {
+		return e.withHint("did you mean `llmlimit %s`? `llmlimit --help` lists the commands", near)
+	}
+	return e.withHint("`llmlimit --help` lists the commands and their flags")
 }
 
 func environment(environ []string) map[string]string {
