@@ -304,7 +304,7 @@ func figures(run *scenarios.RunResult) []figure {
 	all := []figure{
 		{thousands(t.OverAdmitted), "tokens over-admitted", "proven, on " + counted(t.OverAdmissions, "request") + worstExcess(run)},
 		{thousands(t.WronglyRejected), "tokens wrongly rejected", "proven, on " + counted(t.WrongfulRejections, "request")},
-		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, at the end"},
+		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, when it was last read"},
 		{thousands(int64(t.Right)), "decisions proved right", fmt.Sprintf("of %s; %d undecidable", thousands(int64(t.Requests)), t.Undecidable)},
 	}
 	all = append(all, loadFigures(run)...)
