@@ -37,7 +37,10 @@ func (m *Mock) Admin() http.Handler {
 		{"GET /__mock/plans", m.adminPlans},
 		{"DELETE /__mock/plans/{id}", m.adminDropPlan},
 		{"PUT /__mock/plans/{id}", m.adminSetPlan},
+		{"POST /__mock/queue", m.adminQueue},
+		{"DELETE /__mock/queue", m.adminDropQueue},
 		{"POST /__mock/queue/{name}", m.adminQueue},
+		{"DELETE /__mock/queue/{name}", m.adminDropQueue},
 		{"POST /__mock/release", m.adminRelease},
 		{"POST /__mock/reset", m.adminReset},
 	} {
@@ -178,6 +181,11 @@ func (m *Mock) adminQueue(w http.ResponseWriter, r *http.Request) {
 	}
 	m.Enqueue(r.PathValue("name"), plans...)
 	writeJSON(w, http.StatusOK, map[string]int{"added": len(plans)})
+}
+
+func (m *Mock) adminDropQueue(w http.ResponseWriter, r *http.Request) {
+	m.DropQueue(r.PathValue("name"))
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (m *Mock) adminHold(w http.ResponseWriter, r *http.Request) {

@@ -173,7 +173,7 @@ func (a *answer) headers() {
 	}
 	for name, value := range a.x.plan.HTTP.Headers {
 		if value == "" {
-			a.header[canonical(name)] = nil // also keeps net/http from adding one
+			a.header.Del(name)
 		} else {
 			a.header.Set(name, value)
 		}

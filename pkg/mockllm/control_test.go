@@ -129,6 +129,10 @@ func TestControlMistakes(t *testing.T) {
 		if err != nil || res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "found POST /v1/models, expected GET") {
 			t.Errorf("wrong method: %v %v %s", err, res, body)
 		}
+		res, body, err = b.post("/nowhere", chatBody, "body_raw=e30=")
+		if err != nil || res.StatusCode != http.StatusOK || string(body) != "{}" {
+			t.Errorf("a body of the plan's own: %v %v %s", err, res, body)
+		}
 	})
 }
 

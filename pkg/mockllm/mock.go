@@ -152,6 +152,13 @@ func (m *Mock) Enqueue(name string, plans ...Plan) {
 	q.plans = append(q.plans, plans...)
 }
 
+// DropQueue forgets the plans of a queue that nobody has used.
+func (m *Mock) DropQueue(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.queues, name)
+}
+
 // Hold makes every answer wait at "headers" or "usage" from now on, until [Mock.Release]. It panics at any other word.
 func (m *Mock) Hold(at string) { m.gate.hold(at) }
 

@@ -55,7 +55,7 @@ func (m *Mock) answer(method, path string, a ask, c *choice, bodyBytes int, key 
 	switch {
 	case c.problem != nil:
 		return refuse(fresh(), http.StatusBadRequest, "mockllm: "+c.problem.Error(), nil)
-	case a.dialect == unknownDialect:
+	case a.dialect == unknownDialect && c.plan.BodyRaw == "": // a plan that brings its own body needs no dialect
 		return refuse(fresh(), http.StatusNotFound, nobody(method, path), nil)
 	}
 	ans := m.compiled(a, c, bodyBytes, fresh)
