@@ -37,6 +37,6 @@ func (a *app) doctor(ctx context.Context, url string, f gatewayFlags) (err error
 	if err != nil {
 		return failWith(exitEnvironment, "%w", err)
 	}
-	found.WriteText(a.stdout)
+	found.WriteText(a.stdout, w.Way.Mock, f.namespace)
 	return nil
 }

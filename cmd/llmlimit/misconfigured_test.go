@@ -102,7 +102,7 @@ var misconfigured = []struct {
 	}, want: []string{"reaches the mock, which answered 200, and gives its client status 500", "of the dialect of /v1/chat/completions", "stream: false", "body"}},
 	{name: "down in the middle", gateway: goesDown(1), commands: "doctor probe", want: []string{"went down in the middle"}},
 	{name: "port of the mock taken", gateway: passOn, flags: []string{"--mock-listen", "TAKEN"}, want: []string{"the mock cannot listen", "the port is taken", "correct --mock-listen"}},
-	{name: "not enforced", gateway: passOn, flags: []string{"--spend", "20"}, commands: "probe", code: exitGuard, want: []string{"no limit was met within 12 requests and 11 tokens", "is the policy attached to this route", "--spend and --max-requests allow more"}},
+	{name: "not enforced", gateway: passOn, flags: []string{"--spend", "20"}, commands: "probe", code: exitGuard, want: []string{"no limit was met within 12 requests and 12 tokens", "is the policy attached to this route", "--spend and --max-requests allow more"}},
 	{name: "not enforced, judged", gateway: passOn, commands: "run", code: exitFail, want: []string{"admitted for 12000 tokens, 0 rejected, where target.limits declares 10000", "the limit is not enforced"}},
 	{name: "limit larger", gateway: limitedTo(14000, true), commands: "run", code: exitFail, want: []string{"note: the gateway says that its limit is 14000 tokens, and target.limits declares another"}},
 	{name: "limit smaller", gateway: limitedTo(5000, false), commands: "run", code: exitFail, want: []string{"hint: the judge holds the gateway to target.limits", "llmlimit probe URL"}},

@@ -27,6 +27,7 @@ import (
 type gatewayFlags struct {
 	path, model, identity     string
 	body                      string
+	namespace                 string
 	headers                   []string
 	mockListen, mockAdvertise string
 	ca, cert, key             string
@@ -39,6 +40,7 @@ func (f *gatewayFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.model, "model", "mock", "model that the gateway routes to the mock")
 	fl.StringVar(&f.identity, "identity", "", "header that tells clients apart; a probe makes up values for it")
 	fl.StringVar(&f.body, "body", "", `JSON object with fields for every body, '{"stream":false}' for one that streams unless told not to`)
+	fl.StringVar(&f.namespace, "namespace", "llmlimit", "what the gateway may have in its configuration: an upstream /p/NAME, or a key sk-mock-NAME")
 	fl.StringArrayVar(&f.headers, "header", nil, "header for every request, 'Name: value'; may repeat")
 	fl.StringVar(&f.mockListen, "mock-listen", "127.0.0.1:9000", "address on which the mock listens")
 	fl.StringVar(&f.mockAdvertise, "mock-advertise", "", "base URL by which the gateway reaches the mock")
@@ -91,7 +93,7 @@ func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.W
 	run := fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // a name, no secret
 	w = &probe.Wire{
 		Client: client.New((&net.Dialer{}).DialContext, secure, nil), Mock: mock, URL: url, Path: f.path, Model: f.model,
-		Header: header, Body: body, Run: run, Tokens: f.spend, Requests: f.requests,
+		Header: header, Body: body, Namespace: f.namespace, Run: run, Tokens: f.spend, Requests: f.requests,
 	}
 	if f.identity != "" {
 		w.Identity = func(h http.Header, n int) { h.Set(f.identity, fmt.Sprintf("probe-%s-%d", run, n)) }
@@ -160,6 +162,7 @@ is an interval, or a note.`,
 	f.register(cmd.Flags())
 	cmd.Flags().DurationVar(&settings.Horizon, "horizon", 20*time.Second, "how long the refill is watched")
 	cmd.Flags().DurationVar(&settings.Patience, "patience", 3*time.Second, "how long a refund is waited for")
+	cmd.Flags().DurationVar(&settings.Silence, "silence", 10*time.Second, "how long a provider that never answers is watched, for the lease")
 	cmd.Flags().Float64Var(&settings.Precision, "precision", 0.005, "the width of the refill's interval, as a share, that is narrow enough")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,9 +19,9 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// Ten policies of the bundled proxy, and what a probe has to find out about each from
-// outside: the burst exactly, the refill within its interval and that within 1 %, the
-// kind of window.
+// Ten policies of the bundled proxy, and a faulty one, and what a probe has to find out
+// about each from outside: the burst exactly, the refill within its interval and that
+// within 1 %, the kind of window.
 func TestProbeOfTenPolicies(t *testing.T) {
 	for _, c := range []struct {
 		config string
@@ -40,6 +41,7 @@ func TestProbeOfTenPolicies(t *testing.T) {
 		{config: "tokens_per_minute: 10000, settle: { on_5xx: keep, on_disconnect: keep }", burst: 10000, minute: 10000, window: "bucket", check: func(r *probe.Result) string {
 			return comesBack(r, map[probe.Ending]bool{probe.Whole: true, probe.Streamed: true, probe.ServerError: false, probe.LeftStream: false})
 		}},
+		{config: "tokens_per_minute: 30000, default_max_completion: 200, burst_tokens: 20000", burst: 20000, minute: 30000, window: "bucket"},
 		{config: "tokens_per_minute: 10000", fault: "no-refund", burst: 10000, minute: 10000, window: "bucket", check: func(r *probe.Result) string {
 			return comesBack(r, map[probe.Ending]bool{probe.Whole: false, probe.Streamed: false})
 		}},
@@ -61,8 +63,18 @@ func TestProbeOfTenPolicies(t *testing.T) {
 				switch {
 				case c.minute == 0 && r.Rate != nil:
 					t.Errorf("a rate of %+v where nothing refills", r.Rate)
-				case c.minute > 0 && (r.Rate == nil || !r.Rate.Contains(c.minute/60) || r.Rate.Width() > 0.02 && !wide):
+				case c.minute > 0 && (r.Rate == nil || !r.Rate.Contains(c.minute/60) || !wide && math.Abs(r.Rate.Mid()*60/c.minute-1) > 0.01):
 					t.Errorf("rate %+v, expected around %v", r.Rate, c.minute/60)
+				case c.minute > 0 && !wide && r.Rate.Width() > 0.01:
+					t.Errorf("rate %+v is known within %.2f %%", r.Rate, 100*r.Rate.Width())
+				}
+				for _, s := range r.Shapes {
+					if want := map[string]float64{"an image": 1000}[s.Name]; s.Per == "" && !s.Costs.Contains(want) || s.Per != "" && !s.Costs.Contains(0.25) {
+						t.Errorf("%+v", s)
+					}
+				}
+				if s := r.Silence; len(r.Shapes) != 4 || s == nil || s.GaveUp != 0 || s.Back != nil {
+					t.Errorf("%+v %+v", r.Shapes, s)
 				}
 				if r.PerChar == nil || !r.PerChar.Contains(0.25) || r.PerMessage == nil || !r.PerMessage.Contains(4) || !r.PerWide.Contains(0.25) {
 					t.Errorf("estimator %+v %+v %+v", r.PerChar, r.PerWide, r.PerMessage)

@@ -29,9 +29,16 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 	if r.PerMessage != nil {
 		row("", "%s tokens per message", shown(*r.PerMessage, 2))
 	}
+	for _, s := range r.Shapes {
+		of := "for all of it"
+		if s.Per != "" {
+			of = "per " + s.Per
+		}
+		row("", "%s tokens %s, %s", shown(s.Costs, 4), of, s.Name)
+	}
 	switch {
 	case r.Per > 0:
-		row("window", "%s, %v", r.Window, r.Per)
+		row("window", "%s, %v, %s", r.Window, r.Per, r.Phase)
 	default:
 		row("window", "%s", r.Window)
 	}
@@ -49,6 +56,9 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 		}
 		row(name, "%-14s %s", nameOf(refund.Ending), text)
 	}
+	if s := r.Silence; s != nil {
+		row("silent provider", "%s", s)
+	}
 	row("rate-limit headers", "%s", orDefault(strings.Join(r.Headers, ", "), "none"))
 	row("retry-after", "%s", yes(r.RetryAfter))
 	if r.NoKey != 0 {
@@ -58,6 +68,19 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 		row("note", "%s", note)
 	}
 	row("cost", "%d requests, %d tokens used", cost.Requests, cost.Tokens)
+}
+
+// String says it in a line.
+func (s *Silence) String() string {
+	seconds := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	text := fmt.Sprintf("the gateway waited for longer than %v", seconds(s.Watched))
+	if s.GaveUp > 0 {
+		text = fmt.Sprintf("the gateway gave up after %v with %d", seconds(s.GaveUp), s.Status)
+	}
+	if s.Back != nil {
+		return text + fmt.Sprintf("; the reservation was back after %s s", shown(*s.Back, 1))
+	}
+	return text + fmt.Sprintf("; the reservation never came back within %v", seconds(s.Watched))
 }
 
 func yes(b bool) string {

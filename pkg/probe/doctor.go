@@ -88,11 +88,10 @@ type exchange struct {
 // headers its head.
 func (d *doctor) ask(ctx context.Context, plan, over map[string]any, headers http.Header) (*exchange, error) {
 	w := d.w
-	if w.Requests > 0 && w.cost.Requests+1 > w.Requests {
-		return nil, ErrBudget
+	id, err := w.spend(1)
+	if err != nil {
+		return nil, err
 	}
-	w.cost.Requests++
-	id := w.nextID()
 	plan["usage"] = map[string]any{"in": int64(0), "out": int64(1)}
 	p, err := mockllm.PlanFromValue(plan)
 	if err != nil {
@@ -100,6 +99,7 @@ func (d *doctor) ask(ctx context.Context, plan, over map[string]any, headers htt
 	}
 	w.Mock.SetPlan(id, p)
 	defer w.Mock.DropPlan(id)
+	w.Mock.SetPlan(w.namespace(), p) // a gateway may have it in its configuration
 	request, err := w.request(Question{Client: 1, Output: 16}, id)
 	if err != nil {
 		return nil, err
@@ -275,29 +275,44 @@ func (d *doctor) model(ctx context.Context) error {
 	return err
 }
 
-// Control is the channel that a run should use, empty if none survives.
-func (e *Examination) Control() string {
-	for _, channel := range []string{"marker", "header", "model"} {
-		if slices.Contains(e.Channels, channel) {
-			return channel
-		}
-	}
-	return ""
+// channels are all control channels, those first that need least of a gateway and
+// tell most. What stands behind is what a gateway has to do.
+var channels = []struct{ name, missing string }{
+	{"marker", "does not arrive: something rewrites the prompt"},
+	{"header", "does not arrive: x-llmlimit-mock is not passed on"},
+	{"model", "does not arrive: models are routed or renamed"},
+	{"path", "is not configured: an upstream MOCK/p/NAME would be"},
+	{"key", "is not configured: a key sk-mock-NAME for the upstream would be"},
+	{"queue", ""},
 }
 
-// WriteText writes what was found, a line each.
-func (e *Examination) WriteText(w io.Writer) {
+// Control is the channel that a run uses: of those that arrive the first. The queue
+// needs nothing but that the mock is reached.
+func (e *Examination) Control() string {
+	for _, channel := range channels {
+		if slices.Contains(e.Channels, channel.name) {
+			return channel.name
+		}
+	}
+	return "queue"
+}
+
+// WriteText writes what was found, a line each. mock is the address that the
+// gateway's upstream has.
+func (e *Examination) WriteText(w io.Writer, mock, namespace string) {
 	row := func(name, text string) { fmt.Fprintf(w, "%-20s %s\n", name, text) }
 	row("mock", fmt.Sprintf("reached as %s by %s; the client speaks %s", e.Path, e.UpstreamProto, e.ClientProto))
-	for _, channel := range []string{"header", "marker", "model"} {
-		text := "does not arrive"
-		if slices.Contains(e.Channels, channel) {
-			text = "arrives"
+	for _, channel := range channels {
+		text := "arrives"
+		if channel.name == "queue" {
+			text = "needs nothing of the gateway; one request at a time"
+		} else if !slices.Contains(e.Channels, channel.name) {
+			text = strings.NewReplacer("MOCK", mock, "NAME", namespace).Replace(channel.missing)
 		}
-		if channel == e.Control() {
+		if channel.name == e.Control() {
 			text += "; a run uses it"
 		}
-		row("control: "+channel, text)
+		row("control: "+channel.name, text)
 	}
 	row("headers", fmt.Sprintf("added: %s; removed: %s; changed: %s", list(e.Added), list(e.Removed), list(e.Changed)))
 	row("request body", orDefault(strings.Join(e.Body, "; "), "byte for byte"))

@@ -8,7 +8,7 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/judge"
 )
 
-// Gateway answers questions. An implementation is used by one goroutine.
+// Gateway answers questions. It is safe for concurrent use.
 type Gateway interface {
 	// Ask makes one request and waits for its end. An error ends the probe:
 	// [ErrBudget], or a gateway that gives no answer.
@@ -32,7 +32,22 @@ type Question struct {
 	Used int64
 	// Ending is how the answer ends.
 	Ending Ending
+	// Shape is how Text is written.
+	Shape Shape
+	// For is how long the client waits for a provider that is [Silent].
+	For time.Duration
 }
+
+// Shape is a way to write a prompt.
+type Shape string
+
+// The shapes.
+const (
+	AsText  Shape = ""      // the content is the text
+	AsParts Shape = "parts" // a list of parts, one of which is the text
+	AsTool  Shape = "tool"  // the description of a tool
+	AsImage Shape = "image" // a part that is an image; Text is left out
+)
 
 // Ending is a way in which a response can end.
 type Ending string
@@ -46,9 +61,11 @@ const (
 	ServerError Ending = "upstream 500" // an error without usage
 	NoUsage     Ending = "no usage"     // a whole body without usage
 	Cut         Ending = "cut stream"   // the upstream breaks off
+	Silent      Ending = "silence"      // the upstream never answers
 )
 
-// Endings lists every ending, in the order in which they are probed.
+// Endings lists the endings that come soon, in the order in which they are probed;
+// for a silent provider somebody has to be waited for.
 var Endings = []Ending{Whole, Streamed, LeftStream, LeftEarly, ServerError, NoUsage, Cut}
 
 // Answer is what came of a question.

@@ -23,14 +23,20 @@ type Result struct {
 	// PerChar, PerMessage: the estimator, in tokens; PerWide for characters of three
 	// bytes, per byte.
 	PerChar, PerWide, PerMessage *Interval
+	// Shapes is what is reserved for content of other kinds.
+	Shapes []ShapeCost
 	// Rate is the refill in tokens per second.
 	Rate *Interval
 	// Window is bucket, calendar, first-hit or unknown; Per is its length, 0 for a
 	// bucket; Phase says how it lies on the clock.
 	Window string
 	Per    time.Duration
+	Phase  string
 	// Refunds says for each ending how long the unused part took to come back.
 	Refunds []Refund
+	// Silence is what becomes of a reservation whose provider never answers; nil if
+	// nobody looked.
+	Silence *Silence
 	// Headers are the dialects of rate-limit headers; SaidLimit is the limit by them.
 	Headers   []string
 	SaidLimit *int64
@@ -43,6 +49,27 @@ type Result struct {
 	// Stopped is the stage at which the budget ended; empty if it was enough.
 	Stopped string
 	Notes   []string
+}
+
+// ShapeCost is what is reserved for content of one kind: tokens per character, or for
+// the whole of it.
+type ShapeCost struct {
+	Name  string
+	Per   string // character; empty: the whole
+	Costs Interval
+}
+
+// Silence is what becomes of the reservation of a request whose provider never answers.
+type Silence struct {
+	// Watched is how long it was looked at.
+	Watched time.Duration
+	// GaveUp is when the gateway answered in the provider's place, with Status; 0: not
+	// while it was watched.
+	GaveUp time.Duration
+	Status int
+	// Back is when the reservation came back, at the earliest and at the latest, in
+	// seconds since the request; nil: never while it was watched.
+	Back *Interval
 }
 
 // Refund is how long the unused part of a reservation took to come back.
@@ -60,6 +87,8 @@ type Settings struct {
 	Horizon time.Duration
 	// Patience is how long a refund is waited for; default 3 s.
 	Patience time.Duration
+	// Silence is how long a provider that never answers is watched; default 10 s.
+	Silence time.Duration
 	// Precision is the width of the rate's interval, as a share, that is narrow
 	// enough; default 1 %.
 	Precision float64
@@ -75,6 +104,9 @@ func (s Settings) withDefaults() Settings {
 	}
 	if s.Patience == 0 {
 		s.Patience = 3 * time.Second
+	}
+	if s.Silence == 0 {
+		s.Silence = 10 * time.Second
 	}
 	if s.Precision == 0 {
 		s.Precision = 0.01
@@ -96,8 +128,10 @@ func Infer(ctx context.Context, g Gateway, s Settings) (*Result, error) {
 		{"first contact", p.contact},
 		{"limit", p.burst},
 		{"estimator", p.estimator},
+		{"shapes of prompts", p.shapes},
 		{"refunds", p.refunds},
 		{"refill", p.refill},
+		{"silence", p.silence},
 		{"missing key", p.missingKey},
 	} {
 		err := stage.run(ctx)

@@ -27,10 +27,12 @@ type gateway struct {
 	upstream *http.Transport
 	limit    int64
 	per      time.Duration
-	byClock  bool // else by the first request
-	after    bool // charged after the response, and not before
-	alters   bool // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
-	garbles  bool // refuses streams, and sends whole answers as streams with a usage of its own
+	byClock  bool   // else by the first request
+	after    bool   // charged after the response, and not before
+	prefix   string // of its upstream's path
+	key      string // of its upstream
+	alters   bool   // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
+	garbles  bool   // refuses streams, and sends whole answers as streams with a usage of its own
 
 	mu   sync.Mutex
 	used map[string]int64
@@ -84,8 +86,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var resp *http.Response
 	for range 3 {
-		req, _ := http.NewRequestWithContext(r.Context(), r.Method, g.backend+r.URL.Path, bytes.NewReader(body))
+		req, _ := http.NewRequestWithContext(r.Context(), r.Method, g.backend+g.prefix+r.URL.Path, bytes.NewReader(body))
 		req.Header = r.Header.Clone()
+		if g.key != "" {
+			req.Header.Set("Authorization", "Bearer "+g.key)
+		}
 		if resp, err = g.upstream.RoundTrip(req); err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
@@ -251,13 +256,31 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%+v %v", e, err)
 		}
 		var text strings.Builder
-		e.WriteText(&text)
+		e.WriteText(&text, "http://mock", "llmlimit")
 		for _, line := range []string{"control: header      does not arrive", "user is added", "buffered", "is tried 3 times"} {
 			if !strings.Contains(text.String(), line) {
 				t.Errorf("no %q in\n%s", line, &text)
 			}
 		}
 	})
+	for _, c := range []struct {
+		g    *gateway
+		line string
+	}{
+		{&gateway{prefix: "/p/llmlimit"}, "control: path        arrives"},
+		{&gateway{key: "sk-mock-llmlimit"}, "control: key         arrives"},
+		{&gateway{}, "control: path        is not configured: an upstream http://mock/p/llmlimit would be"},
+		{&gateway{}, "control: key         is not configured: a key sk-mock-llmlimit for the upstream would be"},
+	} {
+		behind(t, c.g, func(ctx context.Context, w *Wire) {
+			e, err := Examine(ctx, w)
+			var text strings.Builder
+			e.WriteText(&text, "http://mock", "llmlimit")
+			if err != nil || !strings.Contains(text.String(), c.line) || !strings.Contains(text.String(), "control: queue") {
+				t.Errorf("%v: no %q in\n%s", err, c.line, &text)
+			}
+		})
+	}
 	behind(t, &gateway{}, func(ctx context.Context, w *Wire) {
 		w.Body = map[string]any{"stream": false, "model": "never"}
 		err := Reach(ctx, w)
@@ -276,7 +299,7 @@ func TestExamine(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text strings.Builder
-		e.WriteText(&text)
+		e.WriteText(&text, "http://mock", "llmlimit")
 		for _, line := range []string{
 			"whole: written again, as text/event-stream though no stream was asked for",
 			`streams              none came: a request for one gets status 500, "no streams here"`,

@@ -214,12 +214,12 @@ func (w *watch) stepped() {
 			continue
 		}
 		if fits == nil {
-			w.p.r.Window, w.p.r.Per = "calendar", per
+			w.p.r.Window, w.p.r.Per, w.p.r.Phase = "calendar", per, "begins with the clock's"
 		}
 		fits = append(fits, per.String())
 	}
 	if fits == nil {
-		w.p.r.Window, w.p.r.Per = "first-hit", to.Sub(w.zero).Round(time.Second)
+		w.p.r.Window, w.p.r.Per, w.p.r.Phase = "first-hit", to.Sub(w.zero).Round(time.Second), "begins with a client's first request"
 	} else if len(fits) > 1 {
 		w.p.note("one edge was seen: a window of %s of the clock has it too", strings.Join(fits[1:], " or "))
 	}
@@ -231,7 +231,7 @@ func (w *watch) nothing() {
 	for _, per := range []time.Duration{24 * time.Hour, time.Hour, 5 * time.Minute, time.Minute} {
 		end := time.Now().Add(w.retry)
 		if w.retry > 0 && end.Sub(end.Truncate(per)) <= 2*time.Second {
-			p.r.Window, p.r.Per = "calendar", per
+			p.r.Window, p.r.Per, p.r.Phase = "calendar", per, "ends with the clock's, as it says"
 			p.note("nothing came back within %v; by its Retry-After of %v the window ends with the %v of the clock", p.s.Horizon, w.retry, per)
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/judge"
@@ -28,6 +29,9 @@ type Wire struct {
 	Body   map[string]any // fields of every body that says nothing of them
 	// Identity puts a client into a request. Nil: clients cannot be told apart.
 	Identity func(h http.Header, client int)
+	// Namespace is what the gateway may have in its configuration: /p/NAME in the path,
+	// or sk-mock-NAME as the key of its upstream.
+	Namespace string
 	// Run tells the requests of this probe from those of others.
 	Run string
 	// Tokens and Requests are the most that may be used; 0 is no bound.
@@ -35,8 +39,9 @@ type Wire struct {
 	// Way explains what does not arrive.
 	Way client.Way
 
-	cost     Cost
-	answered bool // by the gateway, at least once
+	mu       sync.Mutex
+	cost     Cost // guarded by mu
+	answered bool // by the gateway, at least once; guarded by mu
 }
 
 // patience is how long an answer is waited for.
@@ -47,6 +52,8 @@ func (w *Wire) do(ctx context.Context, r client.Request) (*client.Exchange, erro
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	x := w.Client.Do(ctx, r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
 	case x.Status != 0:
 		w.answered = true
@@ -60,16 +67,39 @@ func (w *Wire) do(ctx context.Context, r client.Request) (*client.Exchange, erro
 }
 
 // Cost is what has been used so far.
-func (w *Wire) Cost() Cost { return w.cost }
+func (w *Wire) Cost() Cost {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cost
+}
+
+// spend takes one request and its tokens from the budget, and gives the request's id.
+// They are taken before it is sent, so that the budget holds whatever is under way.
+func (w *Wire) spend(tokens int64) (id string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Requests > 0 && w.cost.Requests+1 > w.Requests || w.Tokens > 0 && w.cost.Tokens+tokens > w.Tokens {
+		return "", ErrBudget
+	}
+	w.cost.Requests++
+	w.cost.Tokens += tokens
+	return w.nextID(), nil
+}
+
+// save gives back the tokens of a request that was not admitted.
+func (w *Wire) save(tokens int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cost.Tokens -= tokens
+}
 
 // Ask implements [Gateway].
 func (w *Wire) Ask(ctx context.Context, q Question) (Answer, error) {
 	used := max(q.Used, 1)
-	if w.Requests > 0 && w.cost.Requests+1 > w.Requests || w.Tokens > 0 && w.cost.Tokens+used > w.Tokens {
-		return Answer{}, ErrBudget
+	id, err := w.spend(used)
+	if err != nil {
+		return Answer{}, err
 	}
-	w.cost.Requests++
-	id := w.nextID()
 	w.Mock.SetPlan(id, planOf(q, used))
 	defer w.Mock.DropPlan(id)
 	request, err := w.request(q, id)
@@ -87,10 +117,13 @@ func (w *Wire) Ask(ctx context.Context, q Question) (Answer, error) {
 		if last.EndAt.After(a.Ended) {
 			a.Ended = last.EndAt
 		}
-		w.cost.Tokens += used
+		return a, nil
 	}
+	w.save(used)
 	return a, nil
 }
+
+func (w *Wire) namespace() string { return orDefault(w.Namespace, "llmlimit") }
 
 func (w *Wire) nextID() string {
 	h := fnv.New64a()
@@ -113,6 +146,8 @@ func planOf(q Question, used int64) mockllm.Plan {
 		tree["usage_at"] = "none"
 	case Cut:
 		tree["fault"] = map[string]any{"kind": "fin", "after": map[string]any{"chunks": int64(3)}}
+	case Silent:
+		tree["fault"] = map[string]any{"kind": "hang_before_headers"}
 	}
 	plan, err := mockllm.PlanFromValue(tree)
 	if err != nil {
@@ -128,14 +163,17 @@ func (w *Wire) request(q Question, id string) (client.Request, error) {
 	for range q.Messages {
 		messages = append(messages, map[string]any{"role": "user", "content": ""})
 	}
-	messages = append(messages, map[string]any{"role": "user", "content": promptOf(q.Text, id)})
+	messages = append(messages, map[string]any{"role": "user", "content": contentOf(q, id)})
 	body := map[string]any{}
 	maps.Copy(body, w.Body)
 	maps.Copy(body, map[string]any{"model": orDefault(w.Model, "mock"), "messages": messages, "max_tokens": max(q.Output, 1)})
+	if q.Shape == AsTool {
+		body["tools"] = []any{map[string]any{"type": "function", "function": map[string]any{"name": "f", "description": q.Text}}}
+	}
 	switch q.Ending {
 	case Streamed, LeftStream, Cut:
 		body["stream"] = true
-	case Whole, LeftEarly, ServerError, NoUsage:
+	case Whole, LeftEarly, ServerError, NoUsage, Silent:
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -158,9 +196,26 @@ func (w *Wire) request(q Question, id string) (client.Request, error) {
 		r.Leave = client.Leave{AfterEvents: 2}
 	case LeftEarly:
 		r.Leave = client.Leave{After: 100 * time.Millisecond}
+	case Silent:
+		r.Leave = client.Leave{After: q.For}
 	case Whole, Streamed, ServerError, NoUsage, Cut:
 	}
 	return r, nil
+}
+
+// contentOf is the content of the last message.
+func contentOf(q Question, id string) any {
+	text := func(s string) any { return map[string]any{"type": "text", "text": s} }
+	switch q.Shape {
+	case AsParts:
+		return []any{text(q.Text), text(promptOf("", id))}
+	case AsImage:
+		return []any{text(promptOf("", id)), map[string]any{"type": "image_url", "image_url": map[string]any{"url": "data:image/png;base64,AAAA"}}}
+	case AsTool:
+		return promptOf("", id)
+	case AsText:
+	}
+	return promptOf(q.Text, id)
 }
 
 // promptOf is a text with a marker, one byte and the plain prompt longer than the
