@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -160,7 +162,7 @@ func profileReference(name string) (*report.Reference, error) {
 	if plan == nil || plan.Cells() == 0 {
 		return nil, nil //nolint:nilnil // likewise
 	}
-	r := &report.Reference{Profile: name, Tests: map[string]string{}}
+	r := &report.Reference{Profile: name, Tests: map[string]report.Test{}}
 	var digests []string
 	for _, s := range plan.Suites {
 		profile := s.Program.Suite.Profile
@@ -170,7 +172,10 @@ func profileReference(name string) (*report.Reference, error) {
 		r.Version = profile.Version
 		digests = append(digests, s.Digest)
 		for _, c := range s.Program.Cells {
-			r.Tests[c.Scenario.ID] = c.Scenario.Feature
+			r.Tests[c.ID] = report.Test{
+				Feature: c.Scenario.Feature, Limits: c.Scenario.Limits,
+				Hook: slices.ContainsFunc(c.Scenario.Needs, func(need string) bool { return strings.HasPrefix(need, "hook:") }),
+			}
 		}
 	}
 	r.Digest = report.JoinDigests(digests)

@@ -269,7 +269,11 @@ func (b *binder) priced(source string, c *configDoc) Span {
 // foreign holds what an unknown gateway may hold, within the bounds that the
 // suite declares of its estimator.
 func (b *binder) foreign(l *Limit) {
-	h := Hold{Limit: l.ID, Key: b.view.Identity, Reserved: Exactly(1)}
+	payer, binds := b.view.Payers[l.Rule]
+	if !binds {
+		return
+	}
+	h := Hold{Limit: l.ID, Key: payer, Reserved: Exactly(1)}
 	if l.Settles {
 		if !charged(b.view.Method) {
 			return

@@ -67,6 +67,9 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	}
 	from := r.Received + t.ClockError
 	until := earliest(after(r.Finished, -t.ClockError), r.Ended, r.Left)
+	if t.Lease > 0 { // it may have been taken for lost, and its slot given to another
+		until = min(until, r.Sent+t.Lease)
+	}
 	// A target that ended it itself freed the slot before the client heard of it.
 	own := r.Finished == 0 || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeInternal || r.Outcome == OutcomeCutByTarget
 	if r.Decision != Admitted || r.Received == 0 || own || until <= from {

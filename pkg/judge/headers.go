@@ -272,13 +272,17 @@ func (c *court) shown(r *Request, s seat) (left, reset Span) {
 	if !ch.asks {
 		hi -= ch.taken.Lo * a.upScale.unit
 		if until > ch.decided.Hi {
-			later := Between(ch.decided.Hi+1, until)
-			hi = max(hi, a.high.around(later)) + a.upScale.refilled(until) - a.upScale.refilled(ch.decided.Hi)
+			if later, found := a.high.after(ch.decided.Hi, until); found {
+				hi = max(hi, later)
+			}
+			hi += a.upScale.refilled(until) - a.upScale.refilled(ch.decided.Hi)
 		}
 	}
 	left = Between(max(0, a.downScale.floor(lo)-1), max(0, a.upScale.ceil(hi)))
 	full := func(sc *scale, burst, level int64) int64 { return sc.wait(burst*sc.unit - level) }
-	reset = Between(full(&a.upScale, a.limit.Burst.Lo, hi), full(&a.downScale, a.limit.Burst.Hi, lo))
+	// Who looks at the clock when a request comes says the time from then on.
+	early := ch.decided.Hi - r.Sent
+	reset = Between(full(&a.upScale, a.limit.Burst.Lo, hi), full(&a.downScale, a.limit.Burst.Hi, lo)+early)
 	return left, reset
 }
 

@@ -19,8 +19,9 @@ type View struct {
 	Header      http.Header
 	// Peer is the client's address without the port.
 	Peer string
-	// Identity is who pays, where only target.limits is known: the runner chose it.
-	Identity string
+	// Payers are who pays, by the name of the limit, where only target.limits is known:
+	// the runner chose them. A limit that is not among them does not bind.
+	Payers map[string]string
 	// Body as sent, encoded or not.
 	Body []byte
 }
@@ -250,7 +251,7 @@ func (r *Rules) compile(foreign []limitDoc) error {
 		if err != nil {
 			return fmt.Errorf("limit %q: %w", d.Name, err)
 		}
-		l.ID = r.add(l)
+		l.ID, l.Rule = r.add(l), l.ID
 		r.foreign = append(r.foreign, l)
 	}
 	return nil

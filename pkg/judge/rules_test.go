@@ -18,7 +18,7 @@ func post(body string, headers ...string) View {
 	for i := 0; i+1 < len(headers); i += 2 {
 		h.Add(headers[i], headers[i+1])
 	}
-	return View{Method: "POST", Host: "api.example.com:443", Path: "/v1/chat/completions", Header: h, Body: []byte(body), Peer: "10.0.0.1", Identity: "t-1"}
+	return View{Method: "POST", Host: "api.example.com:443", Path: "/v1/chat/completions", Header: h, Body: []byte(body), Peer: "10.0.0.1", Payers: map[string]string{"tpm": "t-1", "a": "t-1"}}
 }
 
 func tokenRule(config string) string {

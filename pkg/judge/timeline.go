@@ -161,6 +161,16 @@ func (s *series) extreme(within Span) int64 {
 	return s.best(s.value[last*blockSize:hi], best)
 }
 
+// after is the extreme of the instants that lie behind one and not behind another;
+// found is false if there is none.
+func (s *series) after(from, until int64) (value int64, found bool) {
+	i, _ := slices.BinarySearch(s.at, from+1)
+	if i == len(s.at) || s.at[i] > until {
+		return 0, false
+	}
+	return s.extreme(Between(s.at[i], until)), true
+}
+
 // proof is the stretch that explains the extreme within an interval: from where
 // the memory of the value begins to the instant at which it was taken.
 func (s *series) proof(within Span) Span {

@@ -127,6 +127,13 @@ var findingCases = []findingCase{
 		h.Requests[0].UsageAt, h.Requests[0].Finished, h.Requests[0].Ended = noon+2*sec, noon+2*sec, noon+2*sec
 		return h
 	}},
+	{"too many in flight, but for the lease of the first", "", 0, func() *History {
+		h := newHistory(Limit{ID: "tpm", Dimension: Concurrency, Amount: Exactly(1)})
+		h.Header.Target.Lease = sec
+		h.Requests = []Request{sent(0, 1, Admitted), sent(sec, 1, Admitted)}
+		h.Requests[0].UsageAt, h.Requests[0].Finished, h.Requests[0].Ended = noon+2*sec, noon+2*sec, noon+2*sec
+		return h
+	}},
 	{"a slot that was not given back", WrongfulRejection, 1, func() *History {
 		h := newHistory(Limit{ID: "tpm", Dimension: Concurrency, Amount: Exactly(1)})
 		h.Requests = []Request{sent(0, 1, Admitted), sent(sec, 1, Rejected)}
@@ -172,6 +179,24 @@ var findingCases = []findingCase{
 		h := newHistory(minute())
 		h.Requests = []Request{sent(0, 1000, Admitted)}
 		h.Requests[0].Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6001)), Remaining: new(int64(5000))}}
+		return h
+	}},
+	{"remaining shows no reservation, although the head came a while after the decision", HeaderRemaining, 997, func() *History {
+		h := newHistory(minute())
+		h.Requests = []Request{sent(0, 1000, Admitted)}
+		r := &h.Requests[0]
+		r.Received, r.HeadersAt = r.Sent+ms, r.Sent+11*ms
+		r.UsageAt, r.Finished, r.Ended = r.HeadersAt, r.HeadersAt, r.HeadersAt
+		r.Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6000)), Remaining: new(int64(6000))}}
+		return h
+	}},
+	{"a reset from when the request came", "", 0, func() *History {
+		h := newHistory(minute())
+		h.Requests = []Request{sent(0, 1000, Admitted)}
+		r := &h.Requests[0]
+		r.Received, r.HeadersAt = r.Sent+40*ms, r.Sent+41*ms
+		r.UsageAt, r.Finished, r.Ended = r.HeadersAt, r.HeadersAt, r.HeadersAt
+		r.Rates = []RateHeader{{Source: "openai", Dimension: Tokens, Limit: new(int64(6000)), Remaining: new(int64(5000)), Reset: new(10*sec + 39*ms)}}
 		return h
 	}},
 	{"reset", HeaderReset, 50 * sec, func() *History {

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 )
 
 // The form of a compliance report, as the others know it.
@@ -55,6 +56,7 @@ type ComplianceMode struct {
 	Accounting string           `yaml:"accounting,omitempty"`
 	Window     string           `yaml:"window,omitempty"`
 	Limit      *ComplianceLimit `yaml:"limit,omitempty"`
+	Limits     []string         `yaml:"limits,omitempty"` // the names of all that are declared
 }
 
 // ComplianceLimit is a declared limit.
@@ -170,7 +172,7 @@ func (c *Compliance) describe(of []*scenarios.SuiteResult) {
 			c.Implementation = ComplianceImplementation{i.Organization, i.Project, i.Version, i.URL, i.Contact}
 		}
 		if m := s.Mode; m != nil && c.Mode == nil {
-			c.Mode = &ComplianceMode{Accounting: m.Accounting, Window: m.Window}
+			c.Mode = &ComplianceMode{Accounting: m.Accounting, Window: m.Window, Limits: m.Limits}
 			if m.Tokens > 0 {
 				c.Mode.Limit = &ComplianceLimit{m.Tokens, m.Per.String()}
 			}
@@ -204,7 +206,8 @@ const coreLevels = 2
 const NoLevel = "none"
 
 // levelOf is the highest level up to which every MUST has passed, none of them
-// skipped: what was not shown was not reached.
+// skipped: what was not shown was not reached. What is about a limit or a hook that
+// the target does not declare stands aside.
 func levelOf(of []*scenarios.SuiteResult) string {
 	reached := NoLevel
 	for _, level := range Levels {
@@ -212,7 +215,7 @@ func levelOf(of []*scenarios.SuiteResult) string {
 		for _, s := range of {
 			for _, sc := range s.Scenarios {
 				switch {
-				case sc.Level != level || optional(sc):
+				case sc.Level != level || optional(sc) || sc.Aside:
 				case sc.Outcome == scenarios.Pass && sc.Accepted == "":
 					shown++
 				default:
@@ -299,9 +302,13 @@ func measuredOf(of []*scenarios.SuiteResult) ComplianceMeasured {
 	return m
 }
 
-// leaked is what the target's own account still held the last time it was read.
+// leaked is what the target's own account still held the last time it was read, when
+// nothing was under way: a client that has left may still be read for.
 func leaked(sc *scenarios.ScenarioResult) int64 {
 	var sum int64
+	if slices.ContainsFunc(sc.Requests, func(x *scenarios.Exchange) bool { return x.Outcome != client.Complete }) {
+		return 0
+	}
 	last := map[string]int64{}
 	for _, p := range sc.Ledgers {
 		last[p.Rule+"\x00"+p.Window+"\x00"+p.Key] = p.Outstanding

@@ -20,8 +20,9 @@ func compliance(t *testing.T) *Compliance {
 }
 
 func reference() *Reference {
-	return &Reference{Profile: "token-limit", Version: "v1alpha1", Digest: "sha256:2222", Tests: map[string]string{
-		"core/429-shape": "", "core/retry-after": "retry-after", "core/bounded": "", "extended/reserve": "reserve", "extended/refund": "refund",
+	return &Reference{Profile: "token-limit", Version: "v1alpha1", Digest: "sha256:2222", Tests: map[string]Test{
+		"core/429-shape": {}, "core/retry-after": {Feature: "retry-after"}, "core/bounded": {}, "extended/reserve": {Feature: "reserve"},
+		"extended/refund": {Feature: "refund"},
 	}}
 }
 
@@ -61,6 +62,31 @@ func TestVerify(t *testing.T) {
 				t.Errorf("found %q, expected %q", problems, tc.want)
 			}
 		})
+	}
+}
+
+// What is about a limit that is not declared, or needs an operator, may be skipped; what
+// is about one that is declared may not.
+func TestVerifyAside(t *testing.T) {
+	r := reference()
+	r.Tests["slots/held"] = Test{Limits: []string{"slots"}}
+	r.Tests["slots/race"] = Test{Limits: []string{"slots"}, Feature: "reserve"}
+	r.Tests["operator/reload"] = Test{Feature: "reserve", Hook: true}
+	for _, tc := range []struct {
+		declared []string
+		want     string
+	}{
+		{[]string{"tpm"}, ""},
+		{[]string{"tpm", "slots"}, "slots/held was skipped, although its limit slots is declared\nslots/race was skipped, although its feature reserve is claimed"},
+	} {
+		c := compliance(t)
+		c.Extended.Supported = append(c.Extended.Supported, "reserve")
+		c.Extended.SkippedTests = append(c.Extended.SkippedTests, "slots/held", "slots/race", "operator/reload")
+		c.Extended.Statistics.Skipped += 3
+		c.Mode = &ComplianceMode{Limits: tc.declared}
+		if got := strings.Join(c.Verify(r), "\n"); got != tc.want {
+			t.Errorf("%v: found %q, expected %q", tc.declared, got, tc.want)
+		}
 	}
 }
 

@@ -73,6 +73,7 @@ func (p *pretty) results(run *scenarios.RunResult) {
 	if folded {
 		fmt.Fprintln(p)
 	}
+	p.notes(run)
 	p.failures(run)
 	p.budget(run)
 }

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -27,4 +29,23 @@ func sameError(run *scenarios.RunResult) (reason string, n int) {
 func (p *pretty) nothingJudged(reason string, n int) {
 	fmt.Fprintf(p, "%s %s\n", p.mark(scenarios.Error, false), p.bold(fmt.Sprintf("none of the %d scenarios could be judged, all for one reason", n)))
 	fmt.Fprintf(p, "  %s\n\n", visible(reason))
+}
+
+// notes says what is known of several failures at once: they may have one cause.
+func (p *pretty) notes(run *scenarios.RunResult) {
+	times := map[string]int{}
+	for i := range run.Suites {
+		for _, sc := range run.Suites[i].Scenarios {
+			if bad(sc.Outcome) {
+				for _, note := range sc.Notes {
+					times[note]++
+				}
+			}
+		}
+	}
+	for _, note := range slices.Sorted(maps.Keys(times)) {
+		if times[note] > 1 {
+			fmt.Fprintf(p, "%s\n\n", p.yellow(fmt.Sprintf("a note on %d of the failures: %s", times[note], visible(note))))
+		}
+	}
 }

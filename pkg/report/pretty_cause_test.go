@@ -38,3 +38,17 @@ func TestOneErrorOfAllIsToldOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestNoteOfSeveralFailures(t *testing.T) {
+	failed := func(id string, notes ...string) *scenarios.ScenarioResult {
+		return &scenarios.ScenarioResult{ID: id, Scenario: id, Outcome: scenarios.Fail, Reason: "r", Notes: notes}
+	}
+	passed := &scenarios.ScenarioResult{ID: "c", Scenario: "c", Outcome: scenarios.Pass, Notes: []string{"slow"}}
+	got := prettily(t, resultsOf(failed("a", "another limit"), failed("b", "another limit", "slow"), passed))
+	if !strings.Contains(got, "a note on 2 of the failures: another limit") {
+		t.Errorf("the note of both is not told:\n%s", got)
+	}
+	if strings.Contains(got, "slow") {
+		t.Errorf("the note of one, and of one that passed, is told as if it explained something:\n%s", got)
+	}
+}

@@ -14,8 +14,21 @@ import (
 type Reference struct {
 	Profile, Version string
 	Digest           string
-	// Tests maps the id of every scenario to the feature that it needs, or "".
-	Tests map[string]string
+	// Tests maps the id of every check, its cell included, to what it needs.
+	Tests map[string]Test
+}
+
+// Test is what a check needs of a target.
+type Test struct {
+	Feature string   // "" for none
+	Limits  []string // by name
+	Hook    bool     // something that only an operator can do
+}
+
+// aside tells whether a check may be skipped although its feature is claimed: it is
+// about a limit that is not declared, or needs an operator.
+func (t Test) aside(mode *ComplianceMode) bool {
+	return t.Hook || slices.ContainsFunc(t.Limits, func(name string) bool { return mode == nil || !slices.Contains(mode.Limits, name) })
 }
 
 // JoinDigests is the digest of several suites in their order; that of one is its own.
@@ -128,22 +141,19 @@ func (v *verifier) against(r *Reference) {
 		v.wrong("harness.suiteDigest: found %s, the profile of this program is %s: other suites were run", c.Harness.SuiteDigest, r.Digest)
 	}
 	for _, id := range slices.Concat(c.Core.SkippedTests, c.Extended.SkippedTests) {
-		feature, known := r.Tests[testOf(id)]
+		test, known := r.Tests[id]
 		switch {
 		case !known:
 			v.wrong("skippedTests: the profile has no %s", id)
-		case feature != "" && slices.Contains(c.Extended.Supported, feature):
-			v.wrong("%s was skipped, although its feature %s is claimed", id, feature)
+		case test.aside(c.Mode):
+		case len(test.Limits) > 0 && test.Feature == "":
+			v.wrong("%s was skipped, although its limit %s is declared", id, strings.Join(test.Limits, " and "))
+		case test.Feature != "" && slices.Contains(c.Extended.Supported, test.Feature):
+			v.wrong("%s was skipped, although its feature %s is claimed", id, test.Feature)
 		}
 	}
 	s, e := c.Core.Statistics, c.Extended.Statistics
 	if counted := s.Passed + s.Failed + s.Skipped + e.Passed + e.Failed + e.Skipped; counted < len(r.Tests) {
 		v.wrong("%d checks were counted, the profile has %d: some were left out", counted, len(r.Tests))
 	}
-}
-
-// testOf is a scenario's id without its cell: refund[delivery=chunked] is refund.
-func testOf(id string) string {
-	name, _, _ := strings.Cut(id, "[")
-	return name
 }

@@ -23,6 +23,8 @@ type backend interface {
 	SetPlan(id string, p mockllm.Plan)
 	DropPlan(id string)
 	SetDefault(p mockllm.Plan)
+	Enqueue(name string, plans ...mockllm.Plan)
+	DropQueue(name string)
 	Hold(at string)
 	Release()
 	// entries are the lines of the journal about one request, oldest first; an
@@ -174,6 +176,24 @@ func (m *remoteMock) SetPlan(id string, p mockllm.Plan) {
 
 func (m *remoteMock) DropPlan(id string) {
 	m.tell(http.MethodDelete, "/__mock/plans/"+url.PathEscape(id), nil)
+}
+
+func (m *remoteMock) Enqueue(name string, plans ...mockllm.Plan) {
+	m.mu.Lock()
+	standard := m.standard
+	m.mu.Unlock()
+	for _, p := range plans {
+		m.tell(http.MethodPost, queueOf(name), standard.Merge(p))
+	}
+}
+
+func (m *remoteMock) DropQueue(name string) { m.tell(http.MethodDelete, queueOf(name), nil) }
+
+func queueOf(name string) string {
+	if name == "" {
+		return "/__mock/queue"
+	}
+	return "/__mock/queue/" + url.PathEscape(name)
 }
 
 // SetDefault changes what later plans are merged over, and leaves the mock's own

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -34,10 +35,10 @@ type world struct {
 	direct   string       // base URL of the mock for this process
 	conn     Conn
 	client   *client.Client
-	backend  string // base URL of the mock, as the target reaches it
-	who      string // the identity of the cell, at a target by URL
-	ids      *identities
+	backend  string   // base URL of the mock, as the target reaches it
+	payers   *payers  // who the cell is, at a target by URL; nil in-process
 	channels []string // control channels that survive a target by URL
+	step     func()   // makes its mock the one for requests that name nobody
 
 	clockError time.Duration // of the mock's clock, if it is in another process
 	start      time.Time
@@ -106,8 +107,14 @@ func (w *world) live(ctx context.Context) {
 		w.fault(err)
 		return
 	}
+	if reason := w.oneAtATime(); reason != "" {
+		w.result.Outcome, w.result.Reason = Skip, reason
+		return
+	}
+	defer w.takeTheStage()()
 	if missing := w.cell.Missing(w.conn.Capabilities()); missing != "" {
 		w.result.Outcome, w.result.Reason = Skip, "the target cannot: "+missing
+		w.result.Aside = strings.HasPrefix(missing, "hook:")
 		return
 	}
 	if err := w.firstScrape(ctx); err != nil {
@@ -267,7 +274,8 @@ func (w *world) goOnStage(ctx context.Context, mock *mockllm.Mock, listen, adver
 	if advertise == "" {
 		advertise = "http://" + s.addr
 	}
-	end := s.play(ctx, mock.Handler())
+	end, step := s.play(ctx, w.requestName()+"-", mock.Handler())
+	w.step = step
 	return advertise, func() error {
 		w.mock.Release()
 		end()
@@ -282,10 +290,7 @@ func (w *world) openTarget(ctx context.Context, backend string) (Conn, error) {
 	}
 	if t.URL != "" {
 		var err error
-		if w.ids, err = w.newIdentities(ctx, w.place()); err != nil {
-			return nil, err
-		}
-		if w.who, err = w.ids.own(); err != nil {
+		if w.payers, err = w.newPayers(ctx); err != nil {
 			return nil, err
 		}
 		w.readRules(nil)

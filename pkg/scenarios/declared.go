@@ -20,9 +20,9 @@ func (w *world) declared() judge.Target {
 	target := judge.Target{
 		Accounting: accounting(t.Accounting), DebtFloor: judge.DebtFloor(known(t.DebtFloor)),
 		SettleDelay: int64(w.settle()), TolerancePPM: int64(float64(t.Tolerance) * 1e6),
-		UsedAccounts: w.ids == nil || w.ids.shared(),
+		UsedAccounts: w.payers == nil || w.payers.shared(),
 		ClockError:   int64(w.clockError),
-		Ledger:       t.Ledger != nil && t.Ledger.URL != "",
+		Ledger:       t.Ledger != nil && t.Ledger.URL != "", Lease: int64(t.Lease),
 	}
 	if d := t.Disconnect; d != nil {
 		target.Disconnect, target.Drain = judge.DisconnectDrain, int64(d.Drain)
@@ -37,6 +37,10 @@ func (w *world) declared() judge.Target {
 				target.Claims.RetryAfter = true
 			case "remaining-header":
 				target.Claims.RateHeaders = true
+			case "reset-header":
+				target.Claims.Reset = true
+			case "exact-retry-after":
+				target.Claims.ExactRetryAfter = true
 			}
 		}
 	}

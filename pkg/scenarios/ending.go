@@ -18,7 +18,7 @@ import (
 func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	r.Usage = trueUsage(e)
 	wrote := client.ContentWithin(e.Sent.Body, contentType(s, e), e.Plan.HTTP.Encoding)
-	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote))
+	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote)+unkept(e))
 	if !strings.HasPrefix(contentType(s, e), "text/event-stream") {
 		r.Document = int64(len(s.x.Body))
 	}
@@ -28,6 +28,8 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
 	switch {
+	case left && whole && w.byURL() && e.Sent.Bytes-s.bytes > onTheWay:
+		r.Outcome = judge.OutcomeUnknown // the usage was written, and who knows whether anybody has read so far
 	case left && s.x.Ended.Add(-w.slack()).Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
 		answered := e.Sent.Status
@@ -96,6 +98,20 @@ func byStatus(status int, whole bool) judge.Outcome {
 // mockBegan tells whether the mock had written anything before an instant.
 func mockBegan(e *mockllm.Entry, at time.Time) bool {
 	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && e.Sent.First.Before(at)
+}
+
+// onTheWay is how much of an answer may lie between mock and client without a target
+// that would mind: whoever reads on for a client that has left reads so much.
+const onTheWay = 256 << 10
+
+// unkept is the most text that can be in the part of an answer that the journal did
+// not keep.
+func unkept(e *mockllm.Entry) int64 {
+	rest := e.Sent.Bytes - int64(len(e.Sent.Body))
+	if rest > 0 && e.Plan.HTTP.Encoding != "" && e.Plan.HTTP.Encoding != "none" {
+		return rest << 10 // nothing that we write is packed more tightly
+	}
+	return max(rest, 0)
 }
 
 // slack is how long what the mock wrote may be on its way to the target, for all

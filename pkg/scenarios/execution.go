@@ -67,28 +67,79 @@ func (e *execution) run(ctx context.Context) (*RunResult, error) {
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	e.stop, e.over = stop, ctx.Err
-	var virtual, direct, serial []*unit
+	var virtual, direct, apart, serial []*unit
 	for _, u := range e.units {
 		switch {
 		case u.cell.Skip != "":
 			e.finish(u, skipped(u, u.cell.Skip))
 		case u.cell.Virtual && e.o.Child != nil:
 			virtual = append(virtual, u)
-		case u.cell.Serial, u.cell.Target != nil && u.cell.Target.URL != "":
+		case u.cell.Serial:
+			serial = append(serial, u)
+		case u.cell.Target != nil && u.cell.Target.URL != "":
 			// A target by URL knows one address of the mock, and each cell has a
 			// mock of its own there.
-			serial = append(serial, u)
+			if e.standsApart(u) {
+				apart = append(apart, u)
+			} else {
+				serial = append(serial, u)
+			}
 		default:
 			direct = append(direct, u)
 		}
 	}
 	e.runVirtual(work, virtual)
 	e.runReal(work, direct, max(1, e.o.Workers))
+	e.runReal(work, apart, max(1, first(e.o.Gateways, e.o.Workers)))
 	e.runReal(work, serial, 1)
 	if err := e.o.known.close(); err != nil {
 		return nil, fmt.Errorf("closing the mock: %w", err)
 	}
 	return e.summary(ctx, time.Since(began)), nil
+}
+
+// standsApart tells whether a cell at a target by URL may run beside others: it is
+// another client than they are, and each of its requests says whose it is.
+func (e *execution) standsApart(u *unit) bool {
+	t := u.cell.Target
+	if e.o.MockURL != "" || u.cell.Mock != nil && u.cell.Mock.URL != "" {
+		return false // it is one mock for all
+	}
+	switch t.Control {
+	case "path", "key", "queue":
+		return false
+	}
+	for _, l := range t.Binding(u.cell.Scenario.Limits) {
+		if l.Identity == nil && !madeUp(t.Identity) || l.Identity != nil && !madeUp(l.Identity) {
+			return false
+		}
+	}
+	return madeUp(t.Identity) && (t.Control == "header" || allMarked(u.cell.Steps))
+}
+
+// madeUp tells whether there are as many identities as one likes.
+func madeUp(is *suite.Identity) bool {
+	return is != nil && (is.Pool == nil || len(is.Pool.List) == 0)
+}
+
+// allMarked tells whether every request of a list of steps has a prompt that can
+// carry a marker.
+func allMarked(steps []suite.Step) bool {
+	all := true
+	each := func(r *suite.Request) { all = all && (r == nil || r.JSON != nil && r.Body == nil && r.BodyFile == "") }
+	eachStep(steps, func(step *suite.Step) {
+		each(step.Send)
+		if step.Drain != nil {
+			each(step.Drain.Request)
+		}
+		if step.Load != nil {
+			each(step.Load.Request)
+			for i := range step.Load.Mix {
+				each(step.Load.Mix[i].Request)
+			}
+		}
+	})
+	return all
 }
 
 // runVirtual gives cells to children.
@@ -291,7 +342,7 @@ func (e *execution) again(u *unit) []string {
 
 func skipped(u *unit, reason string) *ScenarioResult {
 	r := describe(u.cell)
-	r.Outcome, r.Reason = Skip, reason
+	r.Outcome, r.Reason, r.Aside = Skip, reason, u.cell.Aside
 	return r
 }
 
@@ -367,9 +418,9 @@ func suiteResult(s *PlannedSuite) SuiteResult {
 		t := p.Cells[0].Target
 		result.Mode = &Mode{Accounting: t.Accounting}
 		for _, limit := range t.Limits {
-			if limit.Dimension == "tokens" {
+			result.Mode.Limits = append(result.Mode.Limits, limit.Name)
+			if limit.Dimension == "tokens" && result.Mode.Tokens == 0 {
 				result.Mode.Window, result.Mode.Tokens, result.Mode.Per = limit.Window, limit.Amount, limit.Per
-				break
 			}
 		}
 	}

@@ -47,6 +47,9 @@ func (e *external) Capabilities() []string {
 	if e.target.Ledger != nil && e.target.Ledger.URL != "" {
 		can = append(can, "ledger")
 	}
+	for name := range e.target.Hooks {
+		can = append(can, "hook:"+name)
+	}
 	return can
 }
 
@@ -83,8 +86,9 @@ func (w *world) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-func first(a, b string) string {
-	if a != "" {
+func first[T comparable](a, b T) T {
+	var zero T
+	if a != zero {
 		return a
 	}
 	return b

@@ -67,6 +67,9 @@ func slipped(later []*judge.Request, rejected *judge.Request, until int64) (thro
 			break
 		}
 		switch {
+		case r.Sent <= rejected.Ended && r.Decision != judge.Rejected:
+			return 0, 0 // under way at the time: what it gives back may be what is admitted later
+		case r.Sent <= rejected.Ended:
 		case r.Decision == judge.Admitted && r.Holds[0].Reserved.Lo >= rejected.Holds[0].Reserved.Hi:
 			admitted++
 		case r.Decision == judge.Rejected && admitted > 0:

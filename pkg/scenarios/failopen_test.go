@@ -18,6 +18,8 @@ func TestFailOpen(t *testing.T) {
 	}
 	long := at(0, judge.Admitted)
 	long.Ended = 200e6
+	shut := at(100, judge.Rejected)
+	shut.Ended = 150e6
 	for _, c := range []struct {
 		name     string
 		requests []judge.Request
@@ -27,6 +29,8 @@ func TestFailOpen(t *testing.T) {
 		{"after the wait", []judge.Request{at(100, judge.Rejected), at(1200, judge.Admitted), at(1300, judge.Rejected)}, ""},
 		{"never shut again", []judge.Request{at(100, judge.Rejected), at(200, judge.Admitted)}, ""},
 		{"a refund was on its way", []judge.Request{long, at(100, judge.Rejected), at(250, judge.Admitted), at(300, judge.Rejected)}, ""},
+		{"decided before the rejection", []judge.Request{shut, at(101, judge.Admitted), at(300, judge.Rejected)}, ""},
+		{"under way at the rejection", []judge.Request{shut, at(101, judge.Admitted), at(250, judge.Admitted), at(300, judge.Rejected)}, ""},
 		{"always shut", []judge.Request{at(100, judge.Rejected), at(200, judge.Rejected)}, ""},
 	} {
 		got := failOpen(&judge.History{Requests: c.requests})

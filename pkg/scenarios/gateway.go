@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type acquaintances struct {
 	mu     sync.Mutex
 	met    map[string]*acquaintance
 	stages map[string]*stage // by the address asked for
+
+	alone sync.Mutex // held by a cell whose requests do not say whose they are
 }
 
 func newAcquaintances() *acquaintances {
@@ -74,6 +77,9 @@ func (w *world) meet(ctx context.Context) error {
 	a := known.met[w.cell.Target.URL]
 	if a == nil {
 		a = &acquaintance{}
+		if w.step != nil {
+			w.step()
+		}
 		a.err = w.introduce(ctx, a)
 		known.met[w.cell.Target.URL] = a
 	}
@@ -108,7 +114,7 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 	for {
 		entries := look.send(ctx, one, nil)
 		if err = w.diagnose(look, entries); err == nil {
-			a.channels = arrived(entries)
+			a.channels = w.arrived(ctx, look, one, entries)
 			break
 		}
 		// A gateway that is starting may not know its routes yet.
@@ -116,11 +122,8 @@ func (w *world) introduce(ctx context.Context, a *acquaintance) error {
 			return err
 		}
 	}
-	if w.cell.Target.Control == "auto" || w.cell.Target.Control == "" {
-		if len(a.channels) == 0 {
-			return fmt.Errorf("the gateway at %s reaches the mock, but no control channel survives on the way (header, prompt, model): "+
-				"something rewrites the prompt; `llmlimit doctor %[1]s` shows what arrives, and control: model names each request by its model", w.cell.Target.URL)
-		}
+	if declared := w.cell.Target.Control; declared != "" && declared != "auto" && !slices.Contains(a.channels, declared) {
+		return w.channelLost(declared, a.channels)
 	}
 	if note := w.announced(look.x); note != "" {
 		if w.suite.source.Builtin && w.suite.options.Target == nil { // nobody has said that the limit is this one
@@ -148,7 +151,7 @@ func (w *world) listens(ctx context.Context, until time.Time) error {
 	}
 	for {
 		request := client.Request{Method: http.MethodGet, URL: w.conn.URL() + r.Path, Header: http.Header{}}
-		w.headers(request.Header, nil)
+		w.headers(request.Header)
 		x := w.client.Do(ctx, request)
 		if x.Status > 0 && x.Status < 500 {
 			return nil
@@ -166,8 +169,7 @@ func (w *world) listens(ctx context.Context, until time.Time) error {
 type look struct {
 	w     *world
 	asked *suite.Request
-	who   string
-	ids   *identities
+	pays  payment
 	count int
 	x     *client.Exchange
 }
@@ -192,30 +194,42 @@ func (w *world) newLook(ctx context.Context) (*look, error) {
 	if asked == nil || asked.JSON == nil {
 		return nil, nil //nolint:nilnil // nothing to look with is no error
 	}
-	ids, err := w.newIdentities(ctx, 0)
+	l := &look{w: w, asked: asked, pays: payment{keys: map[string]string{}}}
+	is := w.cell.Target.Identity
+	if first := w.cell.Target.Binding(nil); len(first) > 0 {
+		l.pays.headers, l.pays.path = first[0].Headers, first[0].Path
+		if first[0].Identity != nil {
+			is = first[0].Identity
+		}
+	}
+	ids, err := w.newIdentities(ctx, is, 0)
 	if err != nil {
 		return nil, err
 	}
 	who, err := ids.own()
-	return &look{w: w, asked: asked, who: who, ids: ids}, err
+	l.pays.presents = []owner{{ids: ids, who: who}}
+	return l, err
 }
+
+// next is the id of the next look.
+func (l *look) next() string { return fmt.Sprintf("%s-look-%d", l.w.requestID(0), l.count+1) }
 
 // send makes one request and gives what the mock saw of it. over changes fields of
 // the body.
 func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any) []mockllm.Entry {
 	w := l.w
+	id := l.next()
 	l.count++
-	id := fmt.Sprintf("%s-look-%d", w.requestID(0), l.count)
+	defer w.tell(id, plan)()
 	plan.ID = id
-	w.mock.SetPlan(id, plan)
-	defer w.mock.DropPlan(id)
+	w.mock.SetPlan(w.namespace(), plan) // so that one sees whether a gateway has it in its configuration
 	request := client.Request{
-		Method: first(l.asked.Method, http.MethodPost), URL: w.conn.URL() + l.asked.Path, Header: http.Header{"Content-Type": {"application/json"}},
+		Method: first(l.asked.Method, http.MethodPost), URL: w.conn.URL() + l.pays.path + l.asked.Path, Header: http.Header{"Content-Type": {"application/json"}},
 	}
-	w.headers(request.Header, l.asked.Headers)
+	w.headers(request.Header, l.pays.headers, l.asked.Headers)
 	request.Header.Set("X-Llmlimit-Mock", "id="+id)
 	request.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
-	if err := l.ids.present(l.who, request.Header, time.Now()); err != nil {
+	if err := l.pays.write(request.Header, nil); err != nil {
 		l.x = &client.Exchange{Err: err, Outcome: client.Failed}
 		return nil
 	}
@@ -237,6 +251,7 @@ const little = 16
 func lookBody(value any, path, id string, over map[string]any) []byte {
 	value = marked(value, path, id)
 	if object, ok := value.(map[string]any); ok {
+		delete(object, "n")
 		for _, allowance := range []string{"max_tokens", "max_completion_tokens", "max_output_tokens"} {
 			if _, given := object[allowance]; given {
 				object[allowance] = little
@@ -251,18 +266,28 @@ func lookBody(value any, path, id string, over map[string]any) []byte {
 	return body
 }
 
-// arrived lists the channels that carried something to the mock.
-func arrived(entries []mockllm.Entry) []string {
-	if len(entries) == 0 {
-		return nil
-	}
-	var channels []string
-	for _, c := range entries[len(entries)-1].Channels {
-		if c == "header" || c == "marker" || c == "model" {
-			channels = append(channels, c)
+// arrived lists the channels that carry something to the mock. Where nothing in the
+// request does, its model is tried.
+func (w *world) arrived(ctx context.Context, l *look, one mockllm.Plan, entries []mockllm.Entry) []string {
+	channels := useful(entries)
+	if w.cell.Target.Control == byModel || !slices.Contains(channels, byHeader) && !slices.Contains(channels, byMarker) {
+		if named := l.send(ctx, one, map[string]any{"model": l.next()}); len(named) > 0 && w.diagnose(l, named) == nil {
+			if slices.Contains(named[len(named)-1].Channels, byModel) && !slices.Contains(channels, byModel) {
+				channels = slices.Insert(channels, 0, byModel)
+			}
 		}
 	}
 	return channels
+}
+
+// channelLost says what a declared channel lacks.
+func (w *world) channelLost(declared string, arrived []string) error {
+	needs := map[string]string{
+		byHeader: "it has to pass the header x-llmlimit-mock on", byMarker: "something rewrites the prompt", byModel: "it has to pass unknown models on",
+		byPath: "its upstream has to be " + w.backend + "/p/" + w.namespace(), byKey: "its key for the upstream has to be sk-mock-" + w.namespace(),
+	}
+	return fmt.Errorf("the gateway at %s reaches the mock, but not by target.control: %s; %s; what arrives is %s",
+		w.cell.Target.URL, declared, needs[declared], strings.Join(arrived, ", "))
 }
 
 // announced compares what the target says of its limit with what was declared.
@@ -295,7 +320,7 @@ func (w *world) limiterWorks(ctx context.Context, l *look, until time.Time) erro
 		return nil
 	}
 	limit := w.tokenLimit()
-	if limit == nil || w.cell.Target.Identity == nil {
+	if limit == nil || l.pays.presents[0].ids.is == nil {
 		w.note("the limiter was not waited for: that needs a declared limit of tokens and an identity to spend")
 		return nil
 	}
@@ -325,8 +350,8 @@ func (w *world) limiterWorks(ctx context.Context, l *look, until time.Time) erro
 }
 
 func (w *world) tokenLimit() *suite.Limit {
-	for i := range w.cell.Target.Limits {
-		if l := &w.cell.Target.Limits[i]; l.Dimension == "tokens" {
+	for _, l := range w.cell.Target.Binding(nil) {
+		if l.Dimension == "tokens" {
 			return l
 		}
 	}

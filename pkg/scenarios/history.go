@@ -123,7 +123,7 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 func (w *world) view(s *sentRequest) judge.View {
 	return judge.View{
 		Method: s.wire.Method, Host: hostOf(s.wire.URL), Path: s.path, Query: s.query,
-		Header: s.wire.Header, Peer: "127.0.0.1", Identity: s.who, Body: s.wire.Body,
+		Header: s.wire.Header, Peer: "127.0.0.1", Payers: s.payment.keys, Body: s.wire.Body,
 	}
 }
 

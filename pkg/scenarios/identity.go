@@ -34,10 +34,10 @@ type identities struct {
 	extra map[string]string // identities that steps asked for, guarded by mu
 }
 
-// newIdentities prepares the identities of a cell.
-func (w *world) newIdentities(ctx context.Context, place int) (*identities, error) {
+// newIdentities prepares identities of one kind.
+func (w *world) newIdentities(ctx context.Context, is *suite.Identity, place int) (*identities, error) {
 	p := w.suite.Program
-	who := &identities{is: w.cell.Target.Identity, run: p.RunID, place: place, cells: w.suite.total, ctx: ctx, extra: map[string]string{}}
+	who := &identities{is: is, run: p.RunID, place: place, cells: w.suite.total, ctx: ctx, extra: map[string]string{}}
 	if who.is == nil || who.is.JWT == nil {
 		return who, nil
 	}

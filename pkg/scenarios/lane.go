@@ -84,6 +84,8 @@ func (l *lane) do(ctx context.Context, run *stepRun) error {
 		return l.fault(run)
 	case suite.VerbReload:
 		return l.reload(ctx, run)
+	case suite.VerbHook:
+		return l.hook(ctx, run)
 	case suite.VerbParallel:
 		return l.parallel(ctx, run)
 	case suite.VerbCheck:
@@ -168,7 +170,7 @@ func (w *world) stepTimeout(step *suite.Step) time.Duration {
 		return *step.Timeout
 	}
 	switch step.Verb() {
-	case suite.VerbSend, suite.VerbScrape, suite.VerbReload:
+	case suite.VerbSend, suite.VerbScrape, suite.VerbReload, suite.VerbHook:
 		if w.cell.Virtual {
 			return time.Hour
 		}

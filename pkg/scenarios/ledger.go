@@ -87,16 +87,14 @@ func (w *world) readLedger(ctx context.Context) ([]ledgerAccount, error) {
 // own are the accounts of this cell's clients: a target by URL has those of other
 // cells too, and of whoever else uses it.
 func (w *world) own(accounts []ledgerAccount) []ledgerAccount {
-	if w.who == "" {
+	if w.payers == nil || w.payers.common.who == "" {
 		return accounts
 	}
-	w.mu.Lock()
-	clients := map[string]bool{}
-	for _, s := range w.sent {
-		clients[s.who], clients["sha256:"+digestOf([]byte(s.who))[:12]] = true, true
+	known := map[string]bool{}
+	for who := range w.clients() {
+		known[who], known["sha256:"+digestOf([]byte(who))[:12]] = true, true
 	}
-	w.mu.Unlock()
-	return slices.DeleteFunc(accounts, func(a ledgerAccount) bool { return !clients[a.Key] })
+	return slices.DeleteFunc(accounts, func(a ledgerAccount) bool { return !known[a.Key] })
 }
 
 // parseLedger reads a list of accounts, a list under "accounts", or one account.

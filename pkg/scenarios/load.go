@@ -226,11 +226,11 @@ func firstContent(x *client.Exchange) time.Time {
 // target has no part in it.
 func (w *world) directly(s *sentRequest) (load.Fire, error) {
 	id := s.id + "-direct"
-	wire, err := w.request(s.asked, id)
+	wire, err := w.request(s.asked, id, s.payment)
 	if err != nil {
 		return nil, err
 	}
-	wire.URL = w.direct + strings.TrimPrefix(wire.URL, w.conn.URL())
+	wire.URL = w.direct + strings.TrimPrefix(wire.URL, w.conn.URL()+s.payment.path)
 	wire.Leave = s.wire.Leave
 	plan := mockllm.Plan{}
 	if s.asked.Plan != nil {

@@ -20,19 +20,24 @@ func (w *world) requestID(count int) string {
 	if w.cell.Target.URL == "" {
 		return fmt.Sprintf("r%d", count)
 	}
+	return w.requestName() + "-" + strconv.Itoa(count)
+}
+
+// requestName is what all requests of a cell have in their ids, at a target by URL.
+func (w *world) requestName() string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(w.suite.Program.RunID + " " + w.cell.ID))
-	return "q" + strconv.FormatUint(h.Sum64(), 36) + "-" + strconv.Itoa(count)
+	return "q" + strconv.FormatUint(h.Sum64(), 36)
 }
 
 // marks tells whether the id goes into the prompt: the one channel that every
 // gateway passes on. The bundled proxy passes headers on, which cost nothing.
 func (w *world) marks() bool {
-	switch w.cell.Target.Control {
-	case "marker":
+	switch w.channel() {
+	case byMarker:
 		return true
-	case "", "auto":
-		return w.cell.Target.URL != ""
+	case byPath, byKey, byQueue:
+		return w.cell.Target.Control == "" || w.cell.Target.Control == "auto"
 	}
 	return false
 }

@@ -175,6 +175,7 @@ type Mode struct {
 	Window     string        `json:"window,omitempty"`
 	Tokens     int64         `json:"tokens,omitempty"`
 	Per        time.Duration `json:"per_ns,omitempty"`
+	Limits     []string      `json:"limits,omitempty"` // the names of all that are declared
 }
 
 // ScenarioResult is one scenario in one cell of its matrix.
@@ -195,6 +196,7 @@ type ScenarioResult struct {
 
 	Outcome  Outcome  `json:"outcome"`
 	Reason   string   `json:"reason,omitempty"`   // of a skip or an error; of a failure, its first line
+	Aside    bool     `json:"aside,omitempty"`    // skipped because it is about something that the target does not claim to have: no level waits for it
 	Warnings []string `json:"warnings,omitempty"` // failed SHOULDs and checks of severity warn
 	Notes    []string `json:"notes,omitempty"`    // information
 	Accepted string   `json:"accepted,omitempty"` // why its failure is accepted here, which makes it a warning

@@ -14,8 +14,9 @@ type Options struct {
 	// Child is the command line of a process that calls [Child]: there virtual time
 	// is spent. Nil runs every cell in real time in this process.
 	Child []string
-	// Workers is how many cells run side by side; 0 means 1.
-	Workers int
+	// Workers is how many cells run side by side; 0 means 1. Gateways is how many do
+	// at a target by URL, where most of their time is waiting; 0 means Workers.
+	Workers, Gateways int
 	// FailFast starts no further cell after the first that did not pass or skip.
 	FailFast bool
 	// CellTimeout bounds one cell in real time; 0 means 2 minutes and 10 ms for each

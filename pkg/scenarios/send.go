@@ -30,7 +30,8 @@ type sentRequest struct {
 	path  string // without the query
 	query string
 
-	who string // the identity that it came with, at a target by URL
+	payment payment // who pays for it, at a target by URL
+	forget  func()  // makes the mock forget its plan
 
 	x        *client.Exchange // nil while under way
 	bytes    int64            // of the body, as they came
@@ -134,9 +135,6 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
 		return nil, l.w.unreachable(s.x.Err) // not its answer, but our surroundings
 	}
-	if err := l.w.stranger(s, run.bound.Expect); err != nil {
-		return nil, err
-	}
 	switch {
 	case ctx.Err() != nil && s.x.Outcome == client.Failed:
 		return nil, context.Cause(ctx) // the run was stopped, not the request
@@ -159,15 +157,17 @@ func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sen
 	if r.Plan != nil {
 		plan = w.plan(r.Plan, s.id)
 	}
-	plan.ID = s.id
-	w.mock.SetPlan(s.id, plan)
-	var err error
-	if s.wire, err = w.request(r, s.id); err != nil {
+	s.forget = w.tell(s.id, plan)
+	payment, err := w.payment(r)
+	if err != nil {
 		return nil, err
 	}
-	if s.who, err = w.payer(r); err != nil {
+	if s.wire, err = w.request(r, s.id, payment); err != nil {
 		return nil, err
 	}
+	w.mu.Lock()
+	s.payment = payment
+	w.mu.Unlock()
 	s.wire.Leave = leave
 	u, err := url.Parse(s.wire.URL)
 	if err != nil {
@@ -180,7 +180,7 @@ func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sen
 // deliver makes the exchange of a prepared request.
 func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	x := w.client.Do(ctx, s.wire)
-	w.mock.DropPlan(s.id)
+	s.forget()
 	said := judge.ReadSaid(x.Header, x.Headers.UnixNano())
 	content, usage := client.ContentBytes(x.Body, x.Header.Get("Content-Type")), x.Usage()
 	w.mu.Lock()
@@ -199,13 +199,13 @@ func (w *world) plan(p *suite.Plan, id string) mockllm.Plan {
 }
 
 // request is what goes over the wire.
-func (w *world) request(r *suite.Request, id string) (client.Request, error) {
+func (w *world) request(r *suite.Request, id string, p payment) (client.Request, error) {
 	body, err := w.body(r, id)
 	if err != nil {
 		return client.Request{}, err
 	}
 	out := client.Request{
-		Method: first(r.Method, http.MethodPost), URL: w.conn.URL() + r.Path, Header: http.Header{}, Body: body,
+		Method: first(r.Method, http.MethodPost), URL: w.conn.URL() + p.path + r.Path, Header: http.Header{}, Body: body,
 		Chunked: r.Framing == "chunked", ChunkSizes: r.ChunkSizes,
 	}
 	if r.Pace != nil {
@@ -225,41 +225,26 @@ func (w *world) request(r *suite.Request, id string) (client.Request, error) {
 	if r.JSON != nil {
 		out.Header.Set("Content-Type", "application/json")
 	}
-	w.headers(out.Header, r.Headers)
-	t := w.cell.Target
-	who, err := w.payer(r)
-	if err != nil {
+	w.headers(out.Header, p.headers, r.Headers)
+	if err := p.write(out.Header, r.Headers); err != nil {
 		return client.Request{}, err
-	}
-	if t.Identity != nil && (t.Identity.Header == "" || r.Headers[t.Identity.Header] == "") {
-		if err := w.ids.present(who, out.Header, time.Now()); err != nil {
-			return client.Request{}, err
-		}
 	}
 	// The second name is for gateways that forward x-pass-* without the prefix.
 	out.Header.Set("X-Llmlimit-Mock", "id="+id)
-	if t.URL != "" {
+	if w.byURL() {
 		out.Header.Set("X-Pass-X-Llmlimit-Mock", "id="+id)
 	}
 	return out, nil
 }
 
-// headers are those that every request has, with a request's own over them.
-func (w *world) headers(to http.Header, own map[string]string) {
-	for _, headers := range []map[string]string{w.cell.Target.Headers, w.o.Header, own} {
+// headers are those that every request has, with those of its limits and a request's
+// own over them.
+func (w *world) headers(to http.Header, own ...map[string]string) {
+	for _, headers := range append([]map[string]string{w.cell.Target.Headers, w.o.Header}, own...) {
 		for name, value := range headers {
 			to.Set(name, value)
 		}
 	}
-}
-
-// payer is the identity that a request comes with at a target by URL; empty if the
-// target does not tell clients apart.
-func (w *world) payer(r *suite.Request) (string, error) {
-	if w.ids == nil || r.Key == "" {
-		return w.who, nil
-	}
-	return w.ids.named(r.Key)
 }
 
 func (w *world) body(r *suite.Request, id string) ([]byte, error) {
@@ -282,7 +267,7 @@ func (w *world) body(r *suite.Request, id string) ([]byte, error) {
 	switch object, ok := value.(map[string]any); {
 	case w.marks():
 		value = marked(value, r.Path, id)
-	case ok && w.cell.Target.Control == "model": // for a gateway that passes unknown models on, and little else
+	case ok && w.byURL() && w.channel() == byModel: // for a gateway that passes unknown models on, and little else
 		object = maps.Clone(object)
 		object["model"] = id
 		value = object
@@ -308,6 +293,9 @@ func (w *world) lent(value any) any {
 // serveURL is where `llmlimit serve` listens unless told otherwise.
 const serveURL = "http://127.0.0.1:8080"
 
+// longestBody is how much of a body a shell is given.
+const longestBody = 64 << 10
+
 // curl is the request as a line for a shell, secrets masked. What a shell cannot
 // do, such as leaving after two events, is said in a comment.
 func (w *world) curl(s *sentRequest) string {
@@ -322,7 +310,10 @@ func (w *world) curl(s *sentRequest) string {
 	if s.wire.Chunked {
 		b.WriteString(" -H 'transfer-encoding: chunked'")
 	}
-	if len(s.wire.Body) > 0 {
+	switch size := len(s.wire.Body); {
+	case size > longestBody:
+		fmt.Fprintf(&b, " --data-binary @- # a body of %d bytes on its standard input:", size)
+	case size > 0:
 		b.WriteString(" --data-binary " + quote(string(s.wire.Body)))
 	}
 	url := s.wire.URL

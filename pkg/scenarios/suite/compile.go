@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/llmlimit/llmlimit/internal/nearest"
@@ -234,7 +236,12 @@ func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope sco
 	scope.matrix = cell.Matrix
 	scope.self = map[string]any{"id": cell.ID}
 	cell.Target = c.target(&scope)
+	if c.suite.Profile != nil && c.options.Target == nil {
+		// What a profile is written for is no claim of a gateway that is only a URL.
+		cell.Target.Limits = slices.DeleteFunc(cell.Target.Limits, func(l Limit) bool { return l.Apart() })
+	}
 	view := cell.Target.view()
+	undeclared := view.lend(cell.Target, sc.Limits)
 	scope.target = view.interpolated(cell.Target)
 	b := &builder{
 		suite: c.suite, scope: &scope, defaults: c.suite.root.get("defaults"), own: sc.node.get("defaults"), readFile: c.options.ReadFile,
@@ -242,7 +249,11 @@ func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope sco
 	}
 	cell.Mock = c.mock(&scope, b)
 	cell.Steps = b.steps(sc.node.get("steps"), c.report)
-	types := newCellTypes(c.vars, cell.Matrix, cell.Target.limitNames(), stepIDs(cell.Steps), c.used)
+	limits := cell.Target.limitNames()
+	if limits != nil {
+		limits = append(limits, sc.Limits...)
+	}
+	types := newCellTypes(c.vars, cell.Matrix, limits, stepIDs(cell.Steps), c.used)
 	compileSteps(cell.Steps, types, c.report)
 	cell.builder = b
 	sc = c.resolvedScenario(sc, &scope)
@@ -256,6 +267,9 @@ func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope sco
 	}
 	cell.Serial = cell.Serial || sc.Serial
 	cell.Skip = skipReason(p.Features, sc.Feature)
+	if undeclared != "" && cell.Target.URL != "" {
+		cell.Skip, cell.Aside = fmt.Sprintf("target.limits declares no limit %q", undeclared), true
+	}
 	return cell
 }
 
@@ -321,6 +335,9 @@ func (c *compiler) target(scope *scope) *Target {
 	if c.options.URL != "" {
 		out.URL, out.Serve = c.options.URL, nil
 	}
+	maps.DeleteFunc(out.Hooks, func(_ string, argv []string) bool {
+		return slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, "${env.") })
+	})
 	return out
 }
 
@@ -350,9 +367,17 @@ func (c *compiler) reference(runID string) {
 }
 
 // mayBeUnset tells whether a node is one where an unset environment variable
-// just switches a feature off, or leaves the gateway to be named by --target.
+// just switches a feature or a hook off, or leaves the gateway to be named by --target.
 func mayBeUnset(target, at *node) bool {
-	return at != nil && (target.get("url") == at || target.get("metrics").get("url") == at || target.get("ledger").get("url") == at)
+	if at == nil {
+		return false
+	}
+	for _, hook := range target.get("hooks").entries() {
+		if slices.Contains(hook.value.children(), at) {
+			return true
+		}
+	}
+	return target.get("url") == at || target.get("metrics").get("url") == at || target.get("ledger").get("url") == at
 }
 
 // emptied replaces what is still an environment name in such places.
@@ -430,13 +455,28 @@ func (t *Target) view() *TargetView {
 	return out
 }
 
+// lend puts limits into a view that a scenario is about and the target does not
+// declare, so that its names mean something, and gives the first such one.
+func (t *TargetView) lend(target *Target, names []string) (undeclared string) {
+	for _, name := range names {
+		if _, known := t.Limits[name]; known || target.Serve != nil {
+			continue
+		}
+		if undeclared == "" {
+			undeclared = name
+		}
+		t.Limits[name] = LimitView{Amount: 1, Per: time.Second, Burst: 1, Rate: 1}
+	}
+	return undeclared
+}
+
 // interpolated is `target` for ${target.…}.
 func (t *TargetView) interpolated(target *Target) map[string]any {
 	limits := map[string]any{}
 	for name, l := range t.Limits {
 		limits[name] = map[string]any{"amount": l.Amount, "per": l.Per, "burst": l.Burst, "rate": l.Rate}
 	}
-	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits, "url": target.URL}
+	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits, "lease": target.Lease, "url": target.URL}
 }
 
 // limitNames are the declared ones; nil means that any name may be asked for,

@@ -89,7 +89,8 @@ type Scenario struct {
 	Level        string         `json:"level,omitempty" jsonschema:"enum=L0,enum=L1,enum=L2,enum=L3,enum=L4"`
 	Strength     string         `json:"strength,omitempty" jsonschema:"enum=MUST,enum=SHOULD,enum=MAY"`
 	Feature      string         `json:"feature,omitempty"`
-	Needs        []string       `json:"needs,omitempty"` // capabilities; a missing one is a skip
+	Needs        []string       `json:"needs,omitempty"`  // capabilities; a missing one is a skip
+	Limits       []string       `json:"limits,omitempty"` // names of target.limits that it is about; one that is not declared is a skip
 	Matrix       Matrix         `json:"matrix,omitempty"`
 	Start        *time.Time     `json:"start,omitempty"` // instant at which a virtual scenario begins
 	Clock        string         `json:"clock,omitempty" jsonschema:"enum=virtual,enum=real"`

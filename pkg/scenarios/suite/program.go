@@ -68,6 +68,7 @@ type Cell struct {
 	Serial   bool          // has to run alone
 	Seed     uint64        // from the program's seed and the id
 	Skip     string        // not empty: skip with this reason (unsupported feature)
+	Aside    bool          // skipped because it is about a limit that the target does not declare
 
 	builder *builder
 }

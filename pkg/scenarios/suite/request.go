@@ -22,6 +22,8 @@ type Request struct {
 	Pace       *time.Duration    `json:"pace,omitempty"`                                                  // between two chunks: a slow upload
 	Plan       *Plan             `json:"plan,omitempty"`                                                  // the mock's answer
 	Key        string            `json:"key,omitempty"`                                                   // identity: value of the target's identity header
+	Limits     []string          `json:"limits,omitempty"`                                                // names of target.limits whose client this is; default: the scenario's
+	Nobody     bool              `json:"nobody,omitempty"`                                                // it comes without an identity
 	Stream     *bool             `json:"stream,omitempty"`                                                // short for json: { stream: … }
 
 	binding *requestBinding

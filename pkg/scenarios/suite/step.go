@@ -23,6 +23,7 @@ type Step struct {
 	Release    *Release    `json:"release,omitempty"`
 	Fault      *Fault      `json:"fault,omitempty"`
 	Reload     *Reload     `json:"reload,omitempty"`
+	Hook       string      `json:"hook,omitempty"` // runs a command of target.hooks
 	Parallel   [][]Step    `json:"parallel,omitempty"`
 	Use        string      `json:"use,omitempty"` // name of a step list; gone after planning, replaced by its steps
 
@@ -65,6 +66,7 @@ const (
 	VerbRelease    Verb = "release"
 	VerbFault      Verb = "fault"
 	VerbReload     Verb = "reload"
+	VerbHook       Verb = "hook"
 	VerbParallel   Verb = "parallel"
 	VerbUse        Verb = "use"
 	VerbCheck      Verb = "check"
@@ -100,6 +102,7 @@ func (s *Step) verbs() []Verb {
 		{VerbRelease, s.Release != nil},
 		{VerbFault, s.Fault != nil},
 		{VerbReload, s.Reload != nil},
+		{VerbHook, s.Hook != ""},
 		{VerbParallel, s.Parallel != nil},
 		{VerbUse, s.Use != ""},
 	} {

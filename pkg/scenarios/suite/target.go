@@ -8,25 +8,31 @@ import (
 // Target says what is judged: `serve` (the bundled proxy, in-process) or `url`
 // (any gateway), and what is known of it.
 type Target struct {
-	Pos        Pos               `json:"-"`
-	Serve      *Serve            `json:"serve,omitempty"`
-	URL        string            `json:"url,omitempty"`
-	Headers    map[string]string `json:"headers,omitempty"` // sent with every request
-	Body       map[string]any    `json:"body,omitempty"`    // fields of every JSON body that says nothing of them
-	TLS        *TLS              `json:"tls,omitempty"`
-	Metrics    *Metrics          `json:"metrics,omitempty"`
-	Ledger     *LedgerSource     `json:"ledger,omitempty"`
-	Identity   *Identity         `json:"identity,omitempty"`
-	Control    string            `json:"control,omitempty" jsonschema:"enum=auto,enum=header,enum=marker,enum=model,enum=path,enum=key,enum=queue"`
-	Accounting string            `json:"accounting,omitempty" jsonschema:"enum=reserve,enum=settle-after,enum=unknown"`
-	Estimator  *Estimator        `json:"estimator,omitempty"`
-	DebtFloor  string            `json:"debt-floor,omitempty" jsonschema:"enum=burst,enum=none,enum=unknown"`
-	Disconnect *Disconnect       `json:"disconnect,omitempty"`
-	Limits     []Limit           `json:"limits,omitempty"`
-	Settle     *time.Duration    `json:"settle,omitempty"`    // lag of counters and config; 1ms in-process
-	Tolerance  Percent           `json:"tolerance,omitempty"` // of an amount
-	Ready      *Ready            `json:"ready,omitempty"`
+	Pos        Pos                 `json:"-"`
+	Serve      *Serve              `json:"serve,omitempty"`
+	URL        string              `json:"url,omitempty"`
+	Headers    map[string]string   `json:"headers,omitempty"` // sent with every request
+	Body       map[string]any      `json:"body,omitempty"`    // fields of every JSON body that says nothing of them
+	TLS        *TLS                `json:"tls,omitempty"`
+	Metrics    *Metrics            `json:"metrics,omitempty"`
+	Ledger     *LedgerSource       `json:"ledger,omitempty"`
+	Identity   *Identity           `json:"identity,omitempty"`
+	Control    string              `json:"control,omitempty" jsonschema:"enum=auto,enum=header,enum=marker,enum=model,enum=path,enum=key,enum=queue"`
+	Namespace  string              `json:"namespace,omitempty"` // what control: path and key have in the gateway's configuration: /p/NAME, sk-mock-NAME
+	Accounting string              `json:"accounting,omitempty" jsonschema:"enum=reserve,enum=settle-after,enum=unknown"`
+	Estimator  *Estimator          `json:"estimator,omitempty"`
+	DebtFloor  string              `json:"debt-floor,omitempty" jsonschema:"enum=burst,enum=none,enum=unknown"`
+	Disconnect *Disconnect         `json:"disconnect,omitempty"`
+	Limits     []Limit             `json:"limits,omitempty"`
+	Settle     *time.Duration      `json:"settle,omitempty"`    // lag of counters and config; 1ms in-process
+	Tolerance  Percent             `json:"tolerance,omitempty"` // of an amount
+	Lease      time.Duration       `json:"lease,omitempty"`     // after which a reservation that nobody settles ends
+	Ready      *Ready              `json:"ready,omitempty"`
+	Hooks      map[string][]string `json:"hooks,omitempty"` // what an operator can do, by name: commands, argv without a shell
 }
+
+// DefaultNamespace is the namespace of a target that names none.
+const DefaultNamespace = "llmlimit"
 
 // DefaultSettle is the settle time of an in-process target that says none.
 const DefaultSettle = time.Millisecond
@@ -123,6 +129,50 @@ type Limit struct {
 	Burst     int64            `json:"burst,omitempty"`
 	Window    string           `json:"window,omitempty" jsonschema:"enum=bucket,enum=calendar,enum=first-hit,enum=sliding,enum=unknown"`
 	Weights   map[string]int64 `json:"weights,omitempty"` // as in the policy
+
+	// What its clients send, where it is another thing than what the target says.
+	// Such a limit binds only requests that name it under `limits`.
+	Identity *Identity         `json:"identity,omitempty"`
+	Headers  map[string]string `json:"headers,omitempty"`
+	Path     string            `json:"path,omitempty"` // before the path of a request: /route
+}
+
+// Apart tells whether a limit has clients of its own.
+func (l *Limit) Apart() bool { return l.Identity != nil || len(l.Headers) > 0 || l.Path != "" }
+
+// Limit is the declared limit of that name, nil if there is none.
+func (t *Target) Limit(name string) *Limit {
+	for i := range t.Limits {
+		if t.Limits[i].Name == name {
+			return &t.Limits[i]
+		}
+	}
+	return nil
+}
+
+// Binding are the limits of a request that names these: none means those that have
+// no clients of their own, or else the first. Limits without clients of their own
+// bind whoever is bound by another such one.
+func (t *Target) Binding(names []string) []*Limit {
+	var plain, named []*Limit
+	apart := false
+	for i := range t.Limits {
+		l := &t.Limits[i]
+		if contains(names, l.Name) {
+			named = append(named, l)
+			apart = apart || l.Apart()
+		}
+		if !l.Apart() || contains(names, l.Name) {
+			plain = append(plain, l)
+		}
+	}
+	switch {
+	case apart:
+		return named
+	case len(plain) == 0 && len(t.Limits) > 0:
+		return []*Limit{&t.Limits[0]}
+	}
+	return plain
 }
 
 // Rate is the refill in tokens per second.
