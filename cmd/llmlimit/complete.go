@@ -33,7 +33,7 @@ func words(list ...string) cobra.CompletionFunc {
 // scenarioIDs completes the scenarios of the suites on the command line, or else of
 // the built-in ones, with their requirements.
 func scenarioIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	all, err := listScenarios(args)
+	all, err := listScenarios(args, "")
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -43,6 +43,23 @@ func scenarioIDs(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids), cobra.ShellCompDirectiveNoFileComp
+}
+
+// profileNames completes the profiles of the suites on the command line, or else of the
+// built-in ones.
+func profileNames(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	all, err := listScenarios(args, "")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, l := range all {
+		if l.Profile != "" {
+			names = append(names, l.Profile)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // faultNames completes faulty limiters, with what is wrong with each.

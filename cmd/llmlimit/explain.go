@@ -72,7 +72,7 @@ func (a *app) explain(id string) error {
 	if text, ok := findings[judge.Kind(id)]; ok {
 		say("a finding of the judge", text)
 	}
-	all, err := listScenarios(nil)
+	all, err := listScenarios(nil, "")
 	for _, f := range faulty.Table {
 		if f.Name == id {
 			say("a faulty limiter, of the family "+f.Family, f.Doc+".\nScenarios that turn red with it: "+strings.Join(catchers(all, id), ", ")+".")
@@ -116,6 +116,15 @@ func catchers(all []listed, fault string) []string {
 func (l listed) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Requirement: %s.", strings.TrimSuffix(l.Requirement, "."))
+	if l.Reason != "" {
+		fmt.Fprintf(&b, "\nWhy: %s.", strings.TrimSuffix(l.Reason, "."))
+	}
+	if l.Profile != "" {
+		fmt.Fprintf(&b, "\nIt is of the profile %s, level %s, strength %s.", l.Profile, l.Level, l.Strength)
+	}
+	if len(l.Limits) > 0 {
+		fmt.Fprintf(&b, "\nIt is about limits that a target declares as: %s.", strings.Join(l.Limits, ", "))
+	}
 	if l.Cells > 1 {
 		fmt.Fprintf(&b, "\nIts matrix has %d cells.", l.Cells)
 	}
@@ -125,7 +134,14 @@ func (l listed) text() string {
 	if len(l.Catches) > 0 {
 		fmt.Fprintf(&b, "\nIt turns red with: %s.", strings.Join(l.Catches, ", "))
 	}
-	fmt.Fprintf(&b, "\nRun it: llmlimit run --id %s\nAs it stands there:\n\n%s", l.ID, l.source)
+	if len(l.Refs) > 0 {
+		fmt.Fprintf(&b, "\nReported as: %s.", strings.Join(l.Refs, ", "))
+	}
+	profile := ""
+	if l.Profile != "" {
+		profile = " --profile " + l.Profile + " --target-file target.yaml"
+	}
+	fmt.Fprintf(&b, "\nRun it: llmlimit run%s --id %s\nAs it stands there:\n\n%s", profile, l.ID, l.source)
 	return b.String()
 }
 
@@ -144,7 +160,7 @@ func explainable() []string {
 	for _, f := range mockllm.Faults() {
 		names = append(names, f.Name)
 	}
-	if all, err := listScenarios(nil); err == nil {
+	if all, err := listScenarios(nil, ""); err == nil {
 		for _, l := range all {
 			names = append(names, l.ID)
 		}

@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/llmlimit/llmlimit/internal/nearest"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -23,6 +25,11 @@ type listed struct {
 	Needs       []string `json:"needs,omitempty"`
 	Catches     []string `json:"catches,omitempty"`
 	Level       string   `json:"level,omitempty"`
+	Strength    string   `json:"strength,omitempty"`
+	Feature     string   `json:"feature,omitempty"`
+	Limits      []string `json:"limits,omitempty"`
+	Reason      string   `json:"reason,omitempty"`
+	Refs        []string `json:"refs,omitempty"`
 	Profile     string   `json:"profile,omitempty"`
 	Left        string   `json:"not_selected,omitempty"` // why a plain run leaves it out
 
@@ -30,14 +37,14 @@ type listed struct {
 }
 
 func (a *app) listCommand() *cobra.Command {
-	var output string
+	var output, profile string
 	cmd := &cobra.Command{
 		Use:               "list [FILE|DIR|GLOB]...",
 		Short:             "Show the scenarios, what each requires and needs",
-		Example:           "  llmlimit list\n  llmlimit list scenarios.yaml -o json",
+		Example:           "  llmlimit list\n  llmlimit list scenarios.yaml -o json\n  llmlimit list --profile token-limit     the checks of a profile, with level and strength",
 		ValidArgsFunction: suiteCompletion,
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := listScenarios(args)
+			all, err := listScenarios(args, profile)
 			if err != nil {
 				return err
 			}
@@ -53,23 +60,46 @@ func (a *app) listCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVar(&profile, "profile", "", "only the checks of this compliance profile")
+	complete(cmd, "profile", profileNames)
 	return cmd
 }
 
-func listScenarios(args []string) ([]listed, error) {
+// listScenarios lists what files hold, all of it or what belongs to a profile.
+func listScenarios(args []string, profile string) ([]listed, error) {
 	files, err := suites(args)
 	if err != nil {
 		return nil, err
 	}
 	var all []listed
+	var profiles []string
 	for _, file := range files {
 		one, err := listFile(file)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, one...)
+		for _, l := range one {
+			if l.Profile != "" && !slices.Contains(profiles, l.Profile) {
+				profiles = append(profiles, l.Profile)
+			}
+			if profile == "" || l.Profile == profile {
+				all = append(all, l)
+			}
+		}
+	}
+	if len(all) == 0 && profile != "" {
+		return nil, unknownProfile(profile, profiles)
 	}
 	return all, nil
+}
+
+// unknownProfile helps with a slip of the keyboard.
+func unknownProfile(profile string, known []string) error {
+	e := failWith(exitUsage, "no suite belongs to the profile %q", profile)
+	if near := nearest.Word(profile, known); near != "" {
+		return e.withHint("did you mean %q?", near)
+	}
+	return e.withHint("the profiles are: %s", strings.Join(known, ", "))
 }
 
 func listFile(file scenarios.Source) ([]listed, error) {
@@ -93,7 +123,8 @@ func listFile(file scenarios.Source) ([]listed, error) {
 	for _, sc := range s.Scenarios {
 		all = append(all, listed{
 			Suite: s.Name, File: file.Name, ID: sc.ID, Requirement: sc.Requirement, Cells: cells[sc.ID],
-			Tags: sc.Tags, Needs: sc.Needs, Catches: sc.Catches, Level: sc.Level, Profile: profile, Left: left[sc.ID],
+			Tags: sc.Tags, Needs: sc.Needs, Catches: sc.Catches, Level: sc.Level, Strength: sc.Strength, Feature: sc.Feature,
+			Limits: sc.Limits, Reason: sc.Reason, Refs: sc.Refs, Profile: profile, Left: left[sc.ID],
 			source: excerpt(file, s, sc.Pos),
 		})
 	}
@@ -137,6 +168,15 @@ func (a *app) showList(all []listed) error {
 
 func (l listed) details() []string {
 	var d []string
+	if l.Level != "" {
+		d = append(d, strings.TrimSpace(l.Level+" "+l.Strength))
+	}
+	if len(l.Limits) > 0 {
+		d = append(d, "limits "+strings.Join(l.Limits, " "))
+	}
+	if l.Feature != "" && !strings.Contains(l.Feature, "${") {
+		d = append(d, "feature "+l.Feature)
+	}
 	if l.Cells > 1 {
 		d = append(d, fmt.Sprintf("%d cells", l.Cells))
 	}

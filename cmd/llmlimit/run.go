@@ -126,6 +126,7 @@ tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
 	complete(cmd, "color", words("auto", "always", "never"))
 	complete(cmd, "fail-on", words("fail", "error", "warn", "skip"))
 	complete(cmd, "seed", words("random"))
+	complete(cmd, "profile", profileNames)
 	return cmd
 }
 
@@ -212,7 +213,7 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	progress := a.newProgress(f.progress, plan.Cells())
 	info := build()
 	options := scenarios.Options{
-		Target: bundled{}, Faults: f.faults, Child: child, Workers: f.workers, FailFast: f.failFast,
+		Target: bundled{}, Faults: f.faults, Child: child, Workers: f.workers, Gateways: f.gateways(changed), FailFast: f.failFast,
 		MockListen: f.mockListen, MockAdvertise: f.mockAdvertise, MockURL: f.mockURL,
 		Rerun: f.again(), Header: headerMap(f.headers), Secrets: credentials(f.headers), TLS: scenarios.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, Insecure: f.insecure},
 		Environment: scenarios.Environment{
@@ -328,6 +329,17 @@ func flagValues(args []string, flag string, values ...string) []string {
 		}
 	}
 	return args
+}
+
+// waiters is how many cells run side by side at a gateway where -j says nothing: most
+// of their time is waiting for it.
+const waiters = 8
+
+func (f *runFlags) gateways(changed map[string]string) int {
+	if _, given := changed["jobs"]; given {
+		return f.workers
+	}
+	return max(waiters, f.workers)
 }
 
 func headerMap(lines []string) map[string]string {

@@ -350,7 +350,7 @@ func (a *app) trialTable(trials []trial, own bool) {
 // missed says, family by family, what the survivors do wrong, and which scenario of
 // the built-in suites turns each of them red.
 func (a *app) missed(trials []trial) error {
-	builtIn, err := listScenarios(nil)
+	builtIn, err := listScenarios(nil, "")
 	if err != nil {
 		return err
 	}

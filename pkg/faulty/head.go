@@ -148,6 +148,7 @@ func originUnknown(cfg proxy.Config, t *Trigger) proxy.Config {
 	return changeHead(cfg, func(_ *http.Request, status int, h http.Header) int {
 		if h.Get(origin) != "" && t.Strikes() {
 			h.Del(origin)
+			h.Del("X-Llmlimit-Reason")
 		}
 		return status
 	})

@@ -69,9 +69,6 @@ func (y *relay) shape() {
 	x, a := y.x, y.x.admission
 	h := x.w.Header()
 	maps.Copy(h, endToEnd(y.resp.Header))
-	if _, named := h["Content-Type"]; !named {
-		h["Content-Type"] = nil // else net/http guesses one
-	}
 	if a.bound() && y.resp.StatusCode != http.StatusTooManyRequests {
 		dropRateFields(h)
 		rateHeaders(h, x.p.cfg.Now(), a)
