@@ -50,20 +50,24 @@ func spends(t *testing.T, what string, most int64, f func()) {
 
 // TestMemoryForRequests: what a client promises, packs or piles up takes no memory before it is known to be acceptable.
 func TestMemoryForRequests(t *testing.T) {
-	bomb := string(flood(t, `{"x":"`, 128*mebi, `","usage":{"total_tokens":50}}`))
+	bomb := string(flood(t, `{"x":"`, 32*mebi, `"}`))
 	const head = "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\n"
-	for _, row := range []struct{ name, send, status string }{
-		{"a length of 10 GiB", head + "Content-Length: 10737418240\r\n\r\n{", "HTTP/1.1 413"},
-		{"a length that is allowed, and one byte", head + "Content-Length: 10485760\r\n\r\n{", "HTTP/1.1 408"},
-		{"a chunk of 10 GiB", head + "Transfer-Encoding: chunked\r\n\r\n280000000\r\n{", "HTTP/1.1 408"},
-		{"a body of 128 MiB in gzip", head + fmt.Sprintf("Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(bomb)) + bomb, "HTTP/1.1 413"},
-		{"a field of 64 MiB", head + "X-Flood: " + strings.Repeat("x", 64*mebi) + "\r\n\r\n", "HTTP/1.1 431"},
-		{"four million fields", head + strings.Repeat("X-Flood: x\r\n", 4<<20) + "\r\n", "HTTP/1.1 431"},
+	small := func(c *proxy.Config) { c.MaxRequestBytes = mebi }
+	for _, row := range []struct {
+		name, send, status string
+		most               int64
+		change             func(*proxy.Config)
+	}{
+		{"a length of 10 GiB", head + "Content-Length: 10737418240\r\n\r\n{", "HTTP/1.1 413", 3 * mebi, nil},
+		{"a length that is allowed, and a byte", head + "Content-Length: 10485760\r\n\r\n{", "HTTP/1.1 408", 3 * mebi, nil},
+		{"a chunk of 10 GiB", head + "Transfer-Encoding: chunked\r\n\r\n280000000\r\n{", "HTTP/1.1 408", 3 * mebi, nil},
+		{"a body of 32 MiB in gzip", head + fmt.Sprintf("Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(bomb)) + bomb, "HTTP/1.1 413", 12 * mebi, small},
+		{"a field of 32 MiB", head + "X-Flood: " + strings.Repeat("x", 32*mebi) + "\r\n\r\n", "HTTP/1.1 431", 3 * mebi, nil},
+		{"two million fields", head + strings.Repeat("X-Flood: x\r\n", 2<<20) + "\r\n", "HTTP/1.1 431", 3 * mebi, nil},
 	} {
 		send := []byte(row.send)
-		inSystem(t, tpmRules, nil, func(s *system) {
-			// A body that is decoded is decoded into a buffer that doubles up to the limit of 10 MiB.
-			spends(t, row.name, map[bool]int64{true: 40 * mebi, false: 3 * mebi}[strings.Contains(row.name, "gzip")], func() {
+		inSystem(t, tpmRules, row.change, func(s *system) {
+			spends(t, row.name, row.most, func() { // the buffer of a decoded body doubles up to its limit
 				if got := s.rawBytes(send); !strings.HasPrefix(got, row.status) {
 					t.Errorf("%s: answered %.60q, expected %q", row.name, got, row.status)
 				}
@@ -77,16 +81,18 @@ func TestMemoryForRequests(t *testing.T) {
 
 // TestMemoryForResponses: what an upstream promises or packs takes as much memory as may be read for its usage, and earns nothing.
 func TestMemoryForResponses(t *testing.T) {
-	const told = "data: {\"choices\":[],\"usage\":{\"total_tokens\":50}}\n\ndata: [DONE]\n\n" // too late
+	const told = "data: {\"choices\":[],\"usage\":{\"total_tokens\":50}}\n\ndata: [DONE]\n\n"
+	const events = "Content-Encoding: gzip\r\nContent-Type: text/event-stream\r\n"
 	for _, row := range []struct {
 		name, head, body string
 		most             int64
 		outcome          proxy.Outcome
+		charge           int64
 	}{
-		{"a length of 10 GiB", "Content-Length: 10737418240\r\n", `{"usage":{"total_to`, mebi, proxy.OutcomeBroken},
-		{"a document of 128 MiB in gzip", "Content-Encoding: gzip\r\n", string(flood(t, `{"x":"`, 128*mebi, `","usage":{"total_tokens":50}}`)), 8 * mebi, proxy.OutcomeDone},
-		{"a line of 128 MiB in gzip", "Content-Encoding: gzip\r\nContent-Type: text/event-stream\r\n", string(flood(t, `data: {"x":"`, 128*mebi, "\"}\n\n"+told)), 56 * mebi, proxy.OutcomeDone},
-		{"a comment of 128 MiB in gzip", "Content-Encoding: gzip\r\nContent-Type: text/event-stream\r\n", string(flood(t, `: `, 128*mebi, "\n"+told)), 56 * mebi, proxy.OutcomeDone},
+		{"a length of 10 GiB", "Content-Length: 10737418240\r\n", `{"usage":{"total_to`, mebi, proxy.OutcomeBroken, chatCost},
+		{"a document of 16 MiB in gzip", "Content-Encoding: gzip\r\n", string(flood(t, `{"x":"`, 16*mebi, `","usage":{"total_tokens":50}}`)), 8 * mebi, proxy.OutcomeDone, chatCost},
+		{"a line of 40 MiB in gzip", events, string(flood(t, `data: {"x":"`, 40*mebi, "\"}\n\n"+told)), 72 * mebi, proxy.OutcomeDone, 50},
+		{"a comment of 72 MiB in gzip", events, string(flood(t, `: `, 72*mebi, "\n"+told)), 72 * mebi, proxy.OutcomeDone, chatCost},
 	} {
 		inSystem(t, tpmRules, to("http://raw:80"), func(s *system) {
 			defer s.answerRaw("raw:80", "HTTP/1.1 200 OK\r\nConnection: close\r\n"+row.head+"\r\n"+row.body)()
@@ -101,7 +107,7 @@ func TestMemoryForResponses(t *testing.T) {
 					t.Errorf("%s: the client received %d bytes of %d", row.name, n, len(row.body))
 				}
 			})
-			s.charged(row.outcome, chatCost)
+			s.charged(row.outcome, row.charge)
 		})
 	}
 }
@@ -115,8 +121,8 @@ func TestMemoryForLines(t *testing.T) {
 	}{
 		{"lines of a mebibyte", `data: {"x":"` + letters + `"}` + "\n\n", 12 * mebi},
 		{"comments of a mebibyte", ": " + letters + "\n", 12 * mebi},
-		{"one line without an end", letters, 40 * mebi},
-		{"one event of many lines", "data: " + letters + "\n", 40 * mebi},
+		{"one line without an end", letters, 30 * mebi},
+		{"one event of many lines", "data: " + letters + "\n", 30 * mebi},
 	} {
 		inSystem(t, tpmRules, to("http://raw:80"), func(s *system) {
 			before, most := live(), int64(0)
@@ -125,7 +131,7 @@ func TestMemoryForLines(t *testing.T) {
 					return
 				}
 				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\ndata: {}\n\n")
-				for range 96 {
+				for range 40 {
 					_, _ = io.WriteString(conn, row.piece)
 					most = max(most, live()-before)
 				}
@@ -136,7 +142,7 @@ func TestMemoryForLines(t *testing.T) {
 			}
 			n, err := io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
-			if want := int64(10 + 96*len(row.piece)); err != nil || n != want {
+			if want := int64(10 + 40*len(row.piece)); err != nil || n != want {
 				t.Errorf("%s: the client received %d bytes of %d, %v", row.name, n, want, err)
 			}
 			if most > row.most {
