@@ -44,8 +44,23 @@ func Pretty(w io.Writer, run *scenarios.RunResult, style Style) error {
 		p.results(run)
 	}
 	p.summary(run)
-	_, err := io.WriteString(w, p.String())
+	text := p.String()
+	if style.ASCII {
+		text = strings.Map(ascii, text)
+	}
+	_, err := io.WriteString(w, text)
 	return err
+}
+
+// ascii is what an old console shows of a rune, such as those of a suite's own words.
+func ascii(r rune) rune {
+	switch {
+	case r == 'µ':
+		return 'u'
+	case r > unicode.MaxASCII:
+		return '?'
+	}
+	return r
 }
 
 // results writes what came of each scenario, and explains it.

@@ -117,6 +117,20 @@ func htmlWithoutAssets(w io.Writer, run *scenarios.RunResult) error {
 	return err
 }
 
+// An old console gets nothing that it cannot show.
+func TestPrettyASCII(t *testing.T) {
+	run := small(t)
+	run.Suites[0].Scenarios[1].Reason = "über 5µs"
+	run.Suites[0].Scenarios[1].Requirement = "naïve"
+	text := render(t, func(w io.Writer, run *scenarios.RunResult) error { return Pretty(w, run, Style{ASCII: true}) }, run)
+	if at := strings.IndexFunc(text, func(r rune) bool { return r > 127 }); at >= 0 {
+		t.Errorf("found %q", text[at:min(len(text), at+20)])
+	}
+	if !strings.Contains(text, "na?ve") {
+		t.Error("what cannot be shown is gone")
+	}
+}
+
 // Everything that is rendered is rendered from what run.json holds.
 func TestEveryKindReadsTheModelAlone(t *testing.T) {
 	run := small(t)
