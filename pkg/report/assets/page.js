@@ -33,6 +33,11 @@
   const amount = (n) => (n == null ? "" : Math.abs(n) >= 1e6 ? +(n / 1e6).toPrecision(4) + " M" : Math.abs(n) >= 1e4 ? +(n / 1e3).toPrecision(4) + " k" : "" + +n.toPrecision(6));
   const millis = (n) => (n == null ? "" : time(n / 1e3));
 
+  // Distances of ticks on an axis of time, in seconds: round ones in every unit.
+  const distances = [];
+  for (let e = -9; e < 1; e++) distances.push(10 ** e, 2 * 10 ** e, 5 * 10 ** e);
+  distances.push(10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 432000, 864000, 2592000);
+
   // plot is uPlot with the axes of this page. o.xname and o.yname say what is drawn.
   const plot = (parent, o) => {
     const axis = (more) => ({ stroke: css("soft"), grid: { stroke: css("line"), width: 1 }, ticks: { stroke: css("line") }, font: "11px system-ui", ...more });
@@ -40,7 +45,7 @@
     return new uPlot({
       width, height: o.height || 230, cursor: { drag: { x: true, y: false } }, legend: { live: true, ...o.legend },
       scales: { x: { time: false, ...o.xscale }, y: { range: (u, lo, hi) => [Math.min(0, lo), hi > 0 ? hi * 1.06 : 1], ...o.yscale } },
-      axes: [axis({ values: (u, v) => v.map(o.x || time), space: 70, size: 30, ...named(o.xname), ...o.xaxis }), axis({ values: (u, v) => v.map(o.y || amount), size: 58, ...named(o.yname), ...o.yaxis })],
+      axes: [axis({ values: (u, v) => v.map(o.x || time), space: 70, size: 30, ...(o.x ? {} : { incrs: distances }), ...named(o.xname), ...o.xaxis }), axis({ values: (u, v) => v.map(o.y || amount), size: 58, ...named(o.yname), ...o.yaxis })],
       series: [{ label: o.xlabel || "time", value: (u, v) => (v == null ? "" : (o.x || time)(v)) },
         ...o.series.map((s) => ({ width: 1.5, points: { show: false }, value: (u, v) => (o.y || amount)(v), ...s }))],
       bands: o.bands, hooks: o.hooks, plugins: o.plugins,
