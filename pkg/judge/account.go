@@ -24,8 +24,7 @@ type charge struct {
 
 // verdict is what one account says of one charge.
 type verdict struct {
-	// most and least bound what was left at the decision, in whole tokens, most
-	// rounded up, least rounded down.
+	// most and least bound what was left at the decision, in whole tokens.
 	most, least int64
 	// lack is by how much it certainly did not fit; zero if it may have fitted.
 	lack int64

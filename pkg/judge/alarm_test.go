@@ -259,6 +259,16 @@ var alarmCases = []findingCase{
 		}
 		return h
 	}},
+	{"one limit of two that may be full is reason enough", "", 0, func() *History {
+		h := quiet(minute(), sent(0, 100, Admitted), sent(sec, 100, Rejected))
+		other := minute()
+		other.ID, other.Rule, other.Burst, other.Amount = "small", "small", Between(100, 300), Exactly(60)
+		h.Header.Limits = append(h.Header.Limits, other)
+		for i := range h.Requests {
+			h.Requests[i].Holds = append(h.Requests[i].Holds, Hold{Limit: "small", Key: "k", Reserved: Exactly(100)})
+		}
+		return h
+	}},
 	{"a ceiling that may have been passed may be the reason", "", 0, func() *History {
 		h := quiet(minute(), sent(0, 100, Rejected))
 		h.Requests[0].Holds[0].Permanent = Maybe
@@ -281,6 +291,21 @@ var alarmCases = []findingCase{
 	}},
 	{"and is owed after it", "", 0, func() *History {
 		return reloaded(costing(lasting(sent(0, 1000, Admitted), 20*sec), 6000), sent(21*sec, 2000, Rejected))
+	}},
+	{"and long after it", "", 0, func() *History {
+		return reloaded(costing(lasting(sent(0, 1000, Admitted), 140*sec), 7000), sent(141*sec, 2000, Rejected))
+	}},
+	{"what comes back after it may be spent", "", 0, func() *History {
+		h := reloaded(costing(lasting(sent(0, 6000, Admitted), 20*sec), 0), sent(11*sec, 6000, Admitted), sent(21*sec, 6000, Admitted))
+		return h
+	}},
+	{"a window that had begun before it may be spent", "", 0, func() *History {
+		l := daily()
+		l.ID, l.From = "tpm@1", noon+10*sec
+		h := quiet(daily(), sent(11*sec, 100, Rejected))
+		h.Header.Limits = append(h.Header.Limits, l)
+		h.Requests[0].Holds[0].Limit = "tpm@1"
+		return h
 	}},
 	{"nobody knows how full an account is after a reload", "", 0, func() *History {
 		return reloaded(sent(0, 6000, Admitted), sent(11*sec, 5000, Rejected))
@@ -317,6 +342,20 @@ var alarmCases = []findingCase{
 	}},
 	{"who fits in both was rejected for nothing", WrongfulRejection, 100, func() *History {
 		return quiet(daily(), straddling(5800, 5800, Rejected)...)
+	}},
+	{"who may have been decided in the old window is not charged to the new one", "", 0, func() *History {
+		all := straddling(0, 0, Admitted)[2:]
+		all[0].Holds[0].Reserved, all[0].Usage = Exactly(6000), &Usage{In: 6000}
+		return quiet(daily(), all[0], sent(12*3600*sec+10*sec, 6000, Admitted))
+	}},
+	{"seven at once of which only six fit into a window", OverAdmission, 1, func() *History {
+		h := quiet(daily(), lasting(sent(0, 1, Admitted), sec))
+		for i := range int64(6) {
+			r := lasting(sent(0, 1000, Admitted), sec)
+			r.ID = string(rune('a' + i))
+			h.Requests = append(h.Requests, r)
+		}
+		return h
 	}},
 	{"an overshoot may not be charged yet, or be", "", 0, func() *History {
 		r := costing(lasting(sent(0, 1000, Admitted), 10*sec), 6000)
@@ -359,6 +398,11 @@ var alarmCases = []findingCase{
 		r.Received = noon + 9*sec
 		return quiet(slot(), r, lasting(sent(sec, 1, Admitted), 8*sec))
 	}},
+	{"two at once in one slot", OverAdmission, 1, func() *History {
+		h := quiet(slot(), lasting(sent(0, 1, Admitted), sec), lasting(sent(0, 1, Admitted), sec))
+		h.Requests[1].ID = "other"
+		return h
+	}},
 	{"a drain holds no slot", WrongfulRejection, 1, func() *History {
 		r := lasting(sent(0, 1, Admitted), 5*sec)
 		r.Outcome, r.Left, r.Ended = OutcomeLeft, noon+sec, noon+sec
@@ -372,12 +416,14 @@ var alarmCases = []findingCase{
 }
 
 // reloaded is a history in which the same limit came again, 10 s after noon.
-func reloaded(before, after Request) *History {
+func reloaded(before Request, after ...Request) *History {
 	l := minute()
 	l.ID, l.From = "tpm@1", noon+10*sec
-	h := quiet(minute(), before, after)
+	h := quiet(minute(), append([]Request{before}, after...)...)
 	h.Header.Limits = append(h.Header.Limits, l)
-	h.Requests[1].Holds[0].Limit = "tpm@1"
+	for i := range after {
+		h.Requests[i+1].Holds[0].Limit = "tpm@1"
+	}
 	return h
 }
 
@@ -405,6 +451,55 @@ func TestOwnCostIsRight(t *testing.T) {
 	}
 	if r := Judge(quiet(minute(), sent(0, 1000, Admitted), costing(sent(sec, 5000, Admitted), 9000))); r.Totals.Right != 2 {
 		t.Errorf("an overshoot at once: %+v", r.Totals)
+	}
+	if r := Judge(quiet(slot(), sent(0, 1, Admitted), sent(sec, 1, Admitted))); r.Totals.Right != 2 {
+		t.Errorf("a free slot: %+v", r.Totals)
+	}
+}
+
+// A finding names the smallest stretch that proves it: nothing before the bucket was
+// last full, or at its floor, matters.
+func TestProof(t *testing.T) {
+	t.Parallel()
+	full := func(last Request) *History { // full again at 100 s
+		return quiet(minute(), sent(0, 5000, Admitted), sent(100*sec, 4000, Admitted), sent(101*sec, 2000, Admitted), last)
+	}
+	for _, c := range []struct {
+		name     string
+		h        *History
+		bound    int64
+		from, to int64 // since noon
+		instants int
+	}{
+		{"an admission", full(sent(102*sec, 201, Admitted)), 200, 100 * sec, 102 * sec, 3},
+		{"a rejection", full(sent(102*sec, 150, Rejected)), 200, 100 * sec, 102 * sec, 3},
+		{"after a debt that was written off", indebted(DebtFloorBurst, Rejected, 121*sec, 6000), 6000, 121 * sec, 121 * sec, 1},
+	} {
+		f := Judge(c.h).Findings[0]
+		if f.Bound != c.bound || f.From-noon != c.from || f.To-noon != c.to || f.At != f.To || f.Events != c.instants {
+			t.Errorf("%s: %+v", c.name, f)
+		}
+	}
+}
+
+// What is priced is rounded up once.
+func TestWeighed(t *testing.T) {
+	t.Parallel()
+	w := &Weights{Input: 1500, CachedInput: 100, CacheWrite: 1250, Output: 4000, Reasoning: 4001}
+	for _, c := range []struct {
+		usage Usage
+		want  int64
+	}{
+		{Usage{In: 1}, 2},
+		{Usage{In: 10, Cached: 10}, 1},
+		{Usage{In: 10, Cached: 4, CacheWrite: 2}, 9},       // 4 x 1.5 + 0.4 + 2.5 = 8.9
+		{Usage{Out: 10, Reasoning: 9}, 41},                 // 4 + 36.009
+		{Usage{In: 1, Out: 1, Total: 3}, 10},               // what the total has more is output: 1.5 + 8
+		{Usage{In: 2, Cached: 3, Out: 1, Reasoning: 2}, 9}, // 0.3 + 8.002: parts above the whole
+	} {
+		if got := weighed(&c.usage, w); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.usage, got, c.want)
+		}
 	}
 }
 

@@ -358,7 +358,7 @@ func (a *account) judgeBucket(h *Header, end int64) bool {
 			bottom += lower.own(c) * lower.scale.unit
 		}
 		v := &a.verdicts[i]
-		v.most, v.least = upper.scale.ceil(top), lower.scale.floor(bottom)
+		v.most, v.least = upper.scale.floor(top), lower.scale.floor(bottom) // what asks for whole tokens finds no more
 		if short := c.demand.Lo*upper.scale.unit - top; short > upper.scale.slack {
 			v.lack = upper.scale.ceil(short)
 		}

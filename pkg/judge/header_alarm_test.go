@@ -92,6 +92,22 @@ var headerAlarmCases = []findingCase{
 	{"a shorter one is wrong all the same", RetryTooEarly, sec / 2, func() *History {
 		return with(waiting(1), func(t *Target) { t.Claims.ExactRetryAfter = false })
 	}},
+	{"a date says it too", "", 0, func() *History {
+		h := waiting(0)
+		h.Requests[1].Retry = &RetryAfter{Date: noon + 3*sec}
+		return h
+	}},
+	{"one that comes before the tokens", RetryTooEarly, sec / 2, func() *History {
+		h := waiting(0)
+		h.Requests[1].Retry = &RetryAfter{Date: noon + 2*sec}
+		return h
+	}},
+	{"a date counts from the decision, however late it is read", "", 0, func() *History {
+		h := waiting(0)
+		h.Requests[1].Retry = &RetryAfter{Date: noon + 3*sec}
+		h.Requests[1].HeadersAt, h.Requests[1].Ended = noon+5*sec/2, noon+5*sec/2
+		return h
+	}},
 	{"of waiting nothing was promised", "", 0, func() *History {
 		return with(waiting(1), func(t *Target) { t.Claims.RetryAfter = false })
 	}},

@@ -131,7 +131,7 @@ func (c *court) judgeRetry(r *Request, seats []seat) {
 	}
 	answered := earliest(r.HeadersAt, r.Ended)
 	span := max(0, min(answered-r.Sent, forever))
-	for _, form := range r.Retry.forms(answered) {
+	for _, form := range r.Retry.forms(r.Sent) {
 		c.judgeForm(r, form, wait, span, open)
 	}
 }
@@ -144,7 +144,8 @@ type form struct {
 	wait, unit int64 // ns
 }
 
-func (a *RetryAfter) forms(now int64) []form {
+// forms are the waits as they were said, a date as the longest that it can mean.
+func (a *RetryAfter) forms(sent int64) []form {
 	var fs []form
 	if a.Seconds != nil {
 		fs = append(fs, form{"Retry-After", min(*a.Seconds, forever/second) * second, second})
@@ -153,7 +154,7 @@ func (a *RetryAfter) forms(now int64) []form {
 		fs = append(fs, form{"retry-after-ms", min(*a.Millis, forever/milli) * milli, milli})
 	}
 	if a.Date != 0 {
-		fs = append(fs, form{"Retry-After (a date)", a.Date - now, second})
+		fs = append(fs, form{"Retry-After (a date)", a.Date - sent, second})
 	}
 	return fs
 }
@@ -161,7 +162,7 @@ func (a *RetryAfter) forms(now int64) []form {
 func (c *court) judgeForm(r *Request, f form, wait Span, span int64, open bool) {
 	claims := &c.history.Header.Target.Claims
 	switch latest := roundUp(max(wait.Hi, 1), f.unit) + claims.RetryJitter + span; {
-	case f.wait+span < wait.Lo:
+	case f.wait < wait.Lo:
 		c.find(retryFinding(RetryTooEarly, r, wait.Lo, wait.Lo-f.wait,
 			fmt.Sprintf("%s: %s says %s, but it cannot be admitted before %s", r.ID, f.name, ns(f.wait), ns(wait.Lo))))
 	case f.wait <= latest || open || wait.Hi >= forever:

@@ -236,6 +236,9 @@ func (p *pretty) leaf(l leaf) {
 	case c.Message != "":
 		fmt.Fprintf(p, "    %s\n", p.red(visible(c.Message)))
 	}
+	if c.Proof != "" {
+		fmt.Fprintf(p, "    %s     %s\n", p.dim("proof"), p.dim(visible(c.Proof)))
+	}
 }
 
 // budget draws the reservation, the use and the refund of one scenario, and how the

@@ -278,6 +278,7 @@ type Check struct {
 	Values   *suite.ValueTree `json:"values,omitempty"`  // of its parts, if it did not pass
 	At       time.Duration    `json:"at_ns"`             // since the start of the scenario
 	Request  *int             `json:"request,omitempty"` // the exchange it looked at
+	Proof    string           `json:"proof,omitempty"`   // of the judge: when, and the smallest stretch of the history that shows it
 }
 
 // What a check belongs to.
