@@ -53,7 +53,7 @@ func (a *app) judge(path, output string) error {
 				return failWith(exitEnvironment, "writing the verdict: %w", err)
 			}
 		case "text":
-			a.showVerdict(r)
+			a.showVerdict(r, h.Header.Start)
 		default:
 			return failWith(exitUsage, "-o %q is not known, expected text or json", output)
 		}
@@ -64,12 +64,12 @@ func (a *app) judge(path, output string) error {
 	return nil
 }
 
-func (a *app) showVerdict(r *judge.Report) {
+func (a *app) showVerdict(r *judge.Report, start int64) {
 	t := r.Totals
 	fmt.Fprintf(a.stdout, "%s: %d requests, %d admitted, %d rejected; %d proved right, %d undecidable; %d findings\n",
 		r.Cell, t.Requests, t.Admitted, t.Rejected, t.Right, t.Undecidable, len(r.Findings)+r.Dropped)
 	for _, f := range r.Findings {
-		fmt.Fprintf(a.stdout, "  %s  %s\n", f.Kind, f.Message)
+		fmt.Fprintf(a.stdout, "  %s  %s\n    %s\n", f.Kind, f.Message, f.Proof(start))
 		if f.Curl != "" {
 			fmt.Fprintf(a.stdout, "    %s\n", f.Curl)
 		}

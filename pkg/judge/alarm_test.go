@@ -147,7 +147,7 @@ var alarmCases = []findingCase{
 	{"what never ended may not be settled yet", "", 0, func() *History {
 		r := costing(lasting(sent(0, 6000, Admitted), 10*sec), 0)
 		r.Finished = 0
-		return quiet(minute(), r, sent(30*sec, 6000, Rejected))
+		return with(quiet(minute(), r, sent(30*sec, 6000, Rejected)), func(t *Target) { t.Lease = 0 })
 	}},
 	{"a client that left before the answer may have been admitted, or not", "", 0, func() *History {
 		r := sent(0, 6000, Undecided)
@@ -362,7 +362,12 @@ var alarmCases = []findingCase{
 		r.UsageAt = noon + sec
 		return quiet(daily(), r, sent(2*sec, 5000, Admitted), sent(3*sec, 1, Rejected))
 	}},
-	{"a refund may not have come yet, or have", "", 0, func() *History {
+	{"a refund may not have come yet", "", 0, func() *History {
+		r := costing(lasting(sent(0, 6000, Admitted), 10*sec), 1000)
+		r.UsageAt = noon + sec
+		return quiet(daily(), r, sent(2*sec, 100, Rejected))
+	}},
+	{"or have", "", 0, func() *History {
 		r := costing(lasting(sent(0, 6000, Admitted), 10*sec), 1000)
 		r.UsageAt = noon + sec
 		return quiet(daily(), r, sent(2*sec, 5000, Admitted), sent(3*sec, 1, Rejected))
@@ -479,6 +484,11 @@ func TestProof(t *testing.T) {
 		if f.Bound != c.bound || f.From-noon != c.from || f.To-noon != c.to || f.At != f.To || f.Events != c.instants {
 			t.Errorf("%s: %+v", c.name, f)
 		}
+	}
+	f := Judge(full(sent(102*sec, 201, Admitted))).Findings[0]
+	if got, want := f.Message+"\n"+f.Proof(noon), `r102000 was admitted for 201 with at most 200 left of tpm of "k": 1 too many
+1m42s after the start, by the 3 instants since 1m40s at which the account changed`; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 

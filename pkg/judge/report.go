@@ -1,5 +1,10 @@
 package judge
 
+import (
+	"fmt"
+	"time"
+)
+
 // Report is the judgement of one history. It is a pure function of the history.
 type Report struct {
 	Cell string `json:"cell"`
@@ -110,6 +115,19 @@ type Finding struct {
 	// Message says all this in one line.
 	Message string `json:"message"`
 	Curl    string `json:"curl,omitempty"`
+}
+
+// Proof says, for people, how long after the start the finding was made, and which
+// stretch of the history shows it.
+func (f *Finding) Proof(start int64) string {
+	since := func(at int64) time.Duration { return time.Duration(at - start).Round(time.Microsecond) }
+	switch {
+	case f.Events == 0 || f.From >= f.To:
+		return fmt.Sprintf("%s after the start", since(f.At))
+	case f.Events == 1:
+		return fmt.Sprintf("%s after the start, by what happened to the account since %s", since(f.At), since(f.From))
+	}
+	return fmt.Sprintf("%s after the start, by the %d instants since %s at which the account changed", since(f.At), f.Events, since(f.From))
 }
 
 // AccountReport is the course of one account.

@@ -5,9 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
-	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
 // verdict puts steps and judgement together into the outcome of the cell.
@@ -55,7 +53,7 @@ func (w *world) judgement() {
 	for _, f := range r.Judged.Findings {
 		c := Check{
 			Kind: KindJudge, Text: string(f.Kind), File: r.File, Line: r.Line, Outcome: Fail, Message: w.secret(f.Message),
-			At: time.Duration(f.At - w.start.UnixNano()), Proof: w.proof(&f),
+			At: time.Duration(f.At - w.start.UnixNano()), Proof: f.Proof(w.start.UnixNano()),
 		}
 		for i, x := range r.Requests {
 			if x.ID == f.Request {
@@ -79,20 +77,6 @@ func (w *world) judgement() {
 	r.Steps = append(r.Steps, step)
 	r.Outcome = r.Outcome.Worse(step.Outcome)
 	r.Reason = first(r.Reason, step.Reason)
-}
-
-// proof says when a finding was made, and which stretch of the history shows it.
-func (w *world) proof(f *judge.Finding) string {
-	since := func(at int64) string {
-		return suite.FormatDuration(time.Duration(at - w.start.UnixNano()).Round(time.Microsecond))
-	}
-	switch {
-	case f.Events == 0 || f.From >= f.To:
-		return fmt.Sprintf("%s after the start", since(f.At))
-	case f.Events == 1:
-		return fmt.Sprintf("%s after the start, by what happened to the account since %s", since(f.At), since(f.From))
-	}
-	return fmt.Sprintf("%s after the start, by the %d instants since %s at which the account changed", since(f.At), f.Events, since(f.From))
 }
 
 // strength: what a SHOULD or a MAY does not keep is a warning.
