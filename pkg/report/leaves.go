@@ -96,6 +96,9 @@ func explain(sc *scenarios.ScenarioResult, c *scenarios.Check) string {
 			fmt.Fprintf(&b, "  %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
+	if c.Proof != "" {
+		fmt.Fprintf(&b, "  proof     %s\n", c.Proof)
+	}
 	if curl := curlOf(sc, c); curl != "" {
 		fmt.Fprintf(&b, "  request   %s\n", curl)
 	}
