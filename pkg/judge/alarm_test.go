@@ -1,6 +1,10 @@
 package judge
 
-import "testing"
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
 
 // daily is a calendar window of 6000 tokens.
 func daily() Limit {
@@ -172,6 +176,14 @@ var alarmCases = []findingCase{
 		return quiet(minute(), sent(0, 5000, Admitted), costing(sent(sec, 1000, Admitted), 100), sent(sec, 1500, Admitted))
 	}},
 
+	{"half a token too many", OverAdmission, 1, func() *History {
+		return quiet(minute(), costing(sent(0, 1000, Admitted), 6000), sent(sec+5*ms, 101, Admitted))
+	}},
+	{"the traffic of another key that explains nothing", WrongfulRejection, 5900, func() *History {
+		h := quiet(minute(), sent(0, 100, Admitted), sent(ms, 100, Rejected))
+		h.Requests[1].Holds[0].Key = "other"
+		return h
+	}},
 	{"seven at once of which only six fit", OverAdmission, 1, func() *History {
 		h := quiet(minute(), lasting(sent(0, 1, Admitted), sec))
 		for i := range int64(6) {
@@ -489,6 +501,49 @@ func TestProof(t *testing.T) {
 	if got, want := f.Message+"\n"+f.Proof(noon), `r102000 was admitted for 201 with at most 200 left of tpm of "k": 1 too many
 1m42s after the start, by the 3 instants since 1m40s at which the account changed`; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// The extreme of any stretch is that of its values, one by one.
+func TestExtreme(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 41))
+	for range 300 {
+		n := 1 + rng.IntN(200)
+		for _, sign := range []int64{1, -1} {
+			s := &series{sign: sign}
+			for i := range n {
+				s.at, s.value = append(s.at, int64(10*i)), append(s.value, rng.Int64N(1000))
+			}
+			for block := range slices.Chunk(s.value, blockSize) {
+				s.peaks = append(s.peaks, s.best(block, block[0]))
+			}
+			lo := rng.IntN(n)
+			hi := lo + rng.IntN(n-lo)
+			want := s.value[lo]
+			for _, v := range s.value[lo : hi+1] {
+				if (v-want)*sign > 0 {
+					want = v
+				}
+			}
+			if got := s.extreme(Between(s.at[lo], s.at[hi])); got != want {
+				t.Fatalf("%d values, %d to %d, sign %d: %d, want %d", n, lo, hi, sign, got, want)
+			}
+		}
+	}
+}
+
+// A wait is enough: a nanosecond less is not.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	s := scale{unit: 1, num: 3, den: 7} // three units in seven nanoseconds
+	for units, want := range map[int64]int64{-1: 0, 0: 0, 1: 3, 3: 7, 4: 10, 6: 14} {
+		if got := s.wait(units); got != want {
+			t.Errorf("%d units take %d ns, want %d", units, got, want)
+		}
+	}
+	if got := (&scale{unit: 1, den: 1}).wait(1); got != forever {
+		t.Errorf("without a rate it takes %d", got)
 	}
 }
 

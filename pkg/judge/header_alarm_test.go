@@ -108,6 +108,11 @@ var headerAlarmCases = []findingCase{
 		h.Requests[1].HeadersAt, h.Requests[1].Ended = noon+5*sec/2, noon+5*sec/2
 		return h
 	}},
+	{"a wait is too short also when the answer took its time", RetryTooEarly, sec / 10, func() *History {
+		h := waiting(1) // at 1.4 s, when it was decided at the latest, 110 were missing
+		h.Requests[1].HeadersAt, h.Requests[1].Ended = noon+14*sec/10, noon+14*sec/10
+		return h
+	}},
 	{"of waiting nothing was promised", "", 0, func() *History {
 		return with(waiting(1), func(t *Target) { t.Claims.RetryAfter = false })
 	}},

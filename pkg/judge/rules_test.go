@@ -57,6 +57,18 @@ func TestBind(t *testing.T) {
 			post(strings.Replace(chatBody, `"max_tokens":1000,`, "", 1), "X-Tenant", "a"), held(key("a"), 1000, 6), "",
 		},
 		{
+			"whether a default allowance passes a ceiling depends on whom one asks",
+			tokenRule("{ tokens_per_minute: 2000, max_tokens_per_request: 500 }"),
+			post(strings.Replace(chatBody, `"max_tokens":1000,`, "", 1), "X-Tenant", "a"),
+			[]Hold{{Limit: "tpm", Key: key("a"), Reserved: Exactly(1006), Prompt: Exactly(6), Permanent: Maybe}},
+			"",
+		},
+		{
+			"a foreign gateway that charges afterwards may admit more than it ever has", "limits: [ { name: tpm, dimension: tokens, amount: 100, per: 60s } ]", post(chatBody),
+			[]Hold{{Limit: "tpm", Key: "t-1", Reserved: Between(1000, 1081), Prompt: Between(0, 81), Permanent: Maybe}},
+			"",
+		},
+		{
 			"minute and day", tokenRule("{ tokens_per_minute: 2000, tokens_per_day: 5000, default_max_completion: 5 }"), post(chatBody, "X-Tenant", "a"),
 			append(held(key("a"), 1006, 6), Hold{Limit: "tpm/day", Key: key("a"), Reserved: Exactly(1006), Prompt: Exactly(6)}), "",
 		},
