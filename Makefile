@@ -71,9 +71,8 @@ soak: build ## what is too long for every change
 	scripts/soak $(BIN)
 
 .PHONY: bench
-bench: ## benchmarks; figures are in docs/performance.md
-	go test -run '^$$' -bench . -benchmem ./...
-	scripts/bench-load
+bench: ## benchmarks, and a table of their bounds; figures are in docs/performance.md
+	scripts/bench
 
 .PHONY: release-check
 release-check: ## cross-compile what is released and check the release configuration

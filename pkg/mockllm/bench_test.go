@@ -4,18 +4,17 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/llmlimit/llmlimit/internal/benchmark"
 )
 
 // The mock is compared with a handler that writes the same bytes from a constant: same client, same server, same flushes.
 func BenchmarkWhole(b *testing.B) {
 	m := New(Options{})
 	body := reference(b, m, chatBody)
-	compare(b, m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	compare(b, "mock: whole answers per CPU", m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", jsonType)
 		_, _ = w.Write(body)
@@ -30,7 +29,7 @@ func BenchmarkStreamOf20(b *testing.B) {
 	if len(events) != 20 {
 		b.Fatalf("%d events", len(events))
 	}
-	compare(b, m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	compare(b, "mock: streams of 20 events per CPU", m.Handler(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", sseType)
 		rc := http.NewResponseController(w)
@@ -70,38 +69,21 @@ func listen(b *testing.B, h http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
-// compare sends batches of requests to both handlers in turn, so that a busy machine is busy for both, and reports the medians: how
-// much processor time a request takes, the client's part included, and how many requests the mock answers where the constant
-// answers one.
-func compare(b *testing.B, mock, constant http.Handler, body string) {
+// compare sends requests to both handlers in turn and reports the medians: how much processor time a request takes, the client's part
+// included, and how many requests the mock answers where the constant answers one.
+func compare(b *testing.B, what string, mock, constant http.Handler, body string) {
 	b.Helper()
-	const batch = 250
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}}
 	defer client.CloseIdleConnections()
-	urls := []string{listen(b, mock) + chatPath, listen(b, constant) + chatPath}
-	var took [2][]float64
-	var ratios []float64
-	for i := 0; b.Loop(); i++ {
-		var now [2]float64
-		for k := range 2 {
-			side := (i + k) % 2 // who is first changes
-			before := processorTime(b)
-			for range batch {
-				exchangeOnce(b, client, urls[side], body)
-			}
-			now[side] = float64((processorTime(b) - before).Nanoseconds()) / 1e3 / batch
-			took[side] = append(took[side], now[side])
-		}
-		ratios = append(ratios, now[1]/now[0])
+	through := func(h http.Handler) func() {
+		url := listen(b, h) + chatPath
+		return func() { exchangeOnce(b, client, url, body) }
 	}
-	b.ReportMetric(median(took[0]), "mock-cpu-µs")
-	b.ReportMetric(median(took[1]), "constant-cpu-µs")
-	b.ReportMetric(median(ratios), "ratio")
-}
-
-func median(of []float64) float64 {
-	slices.Sort(of)
-	return of[len(of)/2]
+	took := benchmark.Rounds(b, 1000, through(mock), through(constant))
+	ratio := benchmark.Median(benchmark.Each(took, func(of []float64) float64 { return of[1] / of[0] }))
+	b.ReportMetric(benchmark.Median(took[0]), "mock-cpu-µs")
+	b.ReportMetric(benchmark.Median(took[1]), "constant-cpu-µs")
+	benchmark.AtLeast(b, what, ratio, 0.8, "x of a constant handler")
 }
 
 func exchangeOnce(b *testing.B, client *http.Client, url, body string) {
@@ -114,14 +96,4 @@ func exchangeOnce(b *testing.B, client *http.Client, url, body string) {
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		b.Fatal(err)
 	}
-}
-
-// processorTime is what this process has used.
-func processorTime(b *testing.B) time.Duration {
-	b.Helper()
-	var use syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }

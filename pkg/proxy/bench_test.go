@@ -10,16 +10,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/llmlimit/llmlimit/internal/benchmark"
 	"github.com/llmlimit/llmlimit/pkg/proxy"
 )
 
@@ -69,52 +64,44 @@ func bare(backend string) http.Handler {
 	}
 }
 
-// BenchmarkJSON compares a whole request through the proxy with one through a bare ReverseProxy on the same kind of transport.
-// The figure of interest is cpu-µs/op, which includes client and backend: subtract those of "none".
+// BenchmarkJSON compares a whole request through the proxy with one through a bare ReverseProxy on the same kind of transport, in
+// processor time. What client and backend take is measured too, without a proxy between them, and subtracted from both.
 func BenchmarkJSON(b *testing.B) {
 	backend := listen(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, benchAnswer)
 	}))
-	for _, row := range []struct {
-		name, addr string
-	}{{"none", backend}, {"reverseproxy", listen(b, bare(backend))}, {"llmlimit", listen(b, limited(b, backend))}} {
-		b.Run(row.name, func(b *testing.B) {
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DisableCompression: true}}
-			defer client.CloseIdleConnections()
-			target := "http://" + row.addr + chatPath
-			before := cpu(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, target, strings.NewReader(chatBody))
-				if err != nil {
-					b.Fatal(err)
-				}
-				req.Header.Set("X-Tenant", "t")
-				resp, err := client.Do(req)
-				if err != nil {
-					b.Fatal(err)
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-				if resp.StatusCode != http.StatusOK {
-					b.Fatal(resp.Status)
-				}
-			}
-			b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
-		})
-	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	through := func(addr string) func() { return func() { exchangeJSON(b, client, addr) } }
+	took := benchmark.Rounds(b, 500, through(backend), through(listen(b, bare(backend))), through(listen(b, limited(b, backend))))
+	strict := benchmark.Median(benchmark.Each(took, func(of []float64) float64 { return (of[2] - of[0]) / (of[1] - of[0]) }))
+	whole := benchmark.Median(benchmark.Each(took, func(of []float64) float64 { return of[2] / of[1] }))
+	b.ReportMetric(benchmark.Median(took[0]), "direct-cpu-µs")
+	b.ReportMetric(benchmark.Median(took[1]), "reverseproxy-cpu-µs")
+	b.ReportMetric(benchmark.Median(took[2]), "llmlimit-cpu-µs")
+	benchmark.AtMost(b, "proxy: CPU per JSON request", whole, 1.25, "x of ReverseProxy")
+	benchmark.AtMost(b, "proxy: the same without client and backend", strict, 1.25, "x of ReverseProxy")
 }
 
-// cpu is the processor time that this process has used.
-func cpu(tb testing.TB) time.Duration {
-	tb.Helper()
-	var use syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
-		tb.Fatal(err)
+// exchangeJSON sends one request and reads its answer.
+func exchangeJSON(b *testing.B, client *http.Client, addr string) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+addr+chatPath, strings.NewReader(chatBody))
+	if err != nil {
+		b.Fatal(err)
 	}
-	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+	req.Header.Set("X-Tenant", "t")
+	resp, err := client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b.Fatal(resp.Status)
+	}
 }
 
 // streaming is a backend that sends one event at once and the rest after go is closed.
@@ -129,29 +116,29 @@ func streaming(start <-chan struct{}) http.Handler {
 	})
 }
 
-// BenchmarkFirstByte is the time to the first event of a stream, directly and through the proxy: the median is reported.
+// BenchmarkFirstByte is the time to the first event of a stream, through the proxy and directly, by turns: the difference of the medians
+// is what the proxy delays it by.
 func BenchmarkFirstByte(b *testing.B) {
 	start := make(chan struct{})
 	close(start)
 	backend := listen(b, streaming(start))
-	for _, row := range []struct {
-		name, addr string
-	}{{"none", backend}, {"reverseproxy", listen(b, bare(backend))}, {"llmlimit", listen(b, limited(b, backend))}} {
-		b.Run(row.name, func(b *testing.B) {
-			client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
-			defer client.CloseIdleConnections()
-			var took []time.Duration
-			for b.Loop() {
-				began := time.Now()
-				resp := openStream(b, client, row.addr, streamBody)
-				took = append(took, time.Since(began))
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
-		})
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	addrs := []string{backend, listen(b, bare(backend)), listen(b, limited(b, backend))}
+	took := make([][]float64, len(addrs))
+	for b.Loop() {
+		for i, addr := range addrs {
+			began := time.Now()
+			resp := openStream(b, client, addr, streamBody)
+			took[i] = append(took[i], float64(time.Since(began).Nanoseconds())/1e3)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
 	}
+	direct := benchmark.Median(took[0])
+	b.ReportMetric(direct, "direct-µs")
+	b.ReportMetric(benchmark.Median(took[1])-direct, "reverseproxy-delay-µs")
+	benchmark.AtMost(b, "proxy: delay of a stream's first byte, median", benchmark.Median(took[2])-direct, 200, " µs")
 }
 
 // openStream sends a request and reads the first event.
@@ -170,55 +157,4 @@ func openStream(tb testing.TB, client *http.Client, addr, body string) *http.Res
 		tb.Fatal(err)
 	}
 	return resp
-}
-
-// TestIdleStreams measures what an idle stream costs the proxy: the memory of a process with client, proxy and backend, less that of
-// one without the proxy. Most of it is net/http's: the stacks of four goroutines, and 16 KB of buffers that no option of a server or
-// transport makes smaller without a system call more for each request. A prompt does not stay in memory, however long it is.
-func TestIdleStreams(t *testing.T) {
-	if os.Getenv("LLMLIMIT_SOAK") == "" {
-		t.Skip("it opens thousands of connections: set LLMLIMIT_SOAK=1")
-	}
-	const (
-		streams = 2000
-		most    = 60_000 // bytes for each
-	)
-	prompt := strings.Replace(streamBody, `"content":"`, `"content":"`+strings.Repeat("long ", 4000), 1)
-	if len(prompt) < 20_000 {
-		t.Fatalf("the prompt is short: %s", prompt)
-	}
-	start := make(chan struct{})
-	backend := listen(t, streaming(start))
-	through, plain := listen(t, limited(t, backend)), listen(t, bare(backend))
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
-	var open sync.WaitGroup
-	cost := func(addr string) int64 {
-		before := memory()
-		for range streams {
-			resp := openStream(t, client, addr, prompt)
-			open.Go(func() {
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-			})
-		}
-		return (memory() - before) / streams
-	}
-	direct := cost(backend)
-	ours, theirs := cost(through)-direct, cost(plain)-direct
-	close(start)
-	open.Wait()
-	client.CloseIdleConnections()
-	t.Logf("an idle stream costs %d bytes, with a bare ReverseProxy %d, and %d in client and backend", ours, theirs, direct)
-	if ours > theirs || ours > most {
-		t.Errorf("that is more than %d, or more than a bare ReverseProxy takes", most)
-	}
-}
-
-// memory is what is in use: heap and stacks.
-func memory() int64 {
-	runtime.GC()
-	debug.FreeOSMemory() // once more, with its sweep complete
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse + m.StackInuse)
 }
