@@ -3,6 +3,7 @@ package llmapi
 import (
 	"bytes"
 	"strings"
+	"sync"
 )
 
 // responseReader is how a dialect reads responses: one table row of what differs, and a function for what is inside.
@@ -49,8 +50,7 @@ type meter struct {
 	body   []byte
 	over   bool // the body is larger than its cap
 
-	ev event
-	t  tally
+	t tally
 
 	closed  bool
 	reading Reading
@@ -141,16 +141,20 @@ func (m *meter) take(name string, data []byte) {
 	if name == "error" {
 		m.t.failed = true
 	}
-	m.ev = event{jsonReader: jsonReader{data: data, scratch: m.ev.scratch, deep: m.ev.deep[:0]}, name: name, document: m.doc}
-	e := &m.ev
+	e, _ := events.Get().(*event)
+	defer events.Put(e)
+	*e = event{jsonReader: jsonReader{data: data, scratch: e.scratch, deep: e.deep[:0]}, name: name, document: m.doc}
 	m.spec.read(e)
-	if e.end() != nil {
+	if e.end() == nil {
+		m.t.add(e, m.spec, m.o.JSONPaths)
+	} else {
 		m.lose(MissingUnreadable)
-		return
 	}
-	m.t.add(e, m.spec, m.o.JSONPaths)
-	e.data = nil // the caller's bytes are not ours to keep
+	*e = event{jsonReader: jsonReader{scratch: e.scratch, deep: e.deep}} // the caller's bytes are not ours to keep
 }
+
+// events are used by one event at a time: most streams wait for one most of the time, and need no memory for it.
+var events = sync.Pool{New: func() any { return new(event) }}
 
 // lose notes that an event could not be read. Behind the end of a stream, or an error, nothing can be lost.
 func (m *meter) lose(why Missing) {

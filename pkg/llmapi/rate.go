@@ -24,16 +24,20 @@ type RateWindow struct {
 // setOpenAIRate sets the headers that every client of every API gets: x-ratelimit-{limit,remaining,reset}-{requests,
 // tokens}. The reset is a duration such as 6m0s or 120ms.
 func setOpenAIRate(h http.Header, s RateState) {
-	set := func(unit string, w *RateWindow) {
-		if w == nil {
-			return
-		}
-		h.Set("X-Ratelimit-Limit-"+unit, strconv.FormatInt(w.Limit, 10))
-		h.Set("X-Ratelimit-Remaining-"+unit, strconv.FormatInt(max(0, w.Remaining), 10))
-		h.Set("X-Ratelimit-Reset-"+unit, upTo(max(0, w.Reset), time.Millisecond).String())
+	if w := s.Requests; w != nil {
+		h["X-Ratelimit-Limit-Requests"], h["X-Ratelimit-Remaining-Requests"], h["X-Ratelimit-Reset-Requests"] = w.fields()
 	}
-	set("Requests", s.Requests)
-	set("Tokens", s.Tokens)
+	if w := s.Tokens; w != nil {
+		h["X-Ratelimit-Limit-Tokens"], h["X-Ratelimit-Remaining-Tokens"], h["X-Ratelimit-Reset-Tokens"] = w.fields()
+	}
+}
+
+// fields are the window in OpenAI's form. They share one piece of memory: every answer has them.
+func (w *RateWindow) fields() (limit, remaining, reset []string) {
+	all := []string{
+		strconv.FormatInt(w.Limit, 10), strconv.FormatInt(max(0, w.Remaining), 10), upTo(max(0, w.Reset), time.Millisecond).String(),
+	}
+	return all[0:1:1], all[1:2:2], all[2:3:3]
 }
 
 // setAzureRate is the same with resets in plain seconds.

@@ -73,7 +73,9 @@ func (s *Set) bindPolicy(p *compiledPolicy, f *facts, ask *Ask, shadow bool) {
 		s.bindRule(p.fallback, f, ask, shadow)
 	}
 	if p.loop.threshold > 0 || p.breaker.perMinute > 0 {
-		s.fingerprint = ask.Fingerprint
+		if p.loop.threshold > 0 && ask.Fingerprint != nil {
+			s.fingerprint = ask.Fingerprint()
+		}
 		s.guarded = append(s.guarded, guarded{policy: p, payer: s.payer(p, first, shadow), spend: s.spend(first)})
 	}
 }

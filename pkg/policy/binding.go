@@ -8,13 +8,16 @@ import (
 
 // Ask is what a request wants, as its dialect read it.
 type Ask struct {
-	Prompt      int64    // P, tokens, without any hint
-	Output      int64    // C, the declared output allowance in tokens; read only if Declared
-	Declared    bool     // the client declared an allowance (0 for endpoints that produce none, such as embeddings)
-	N           int64    // answers asked for; 0 counts as 1
-	Metered     bool     // a token endpoint: some dialect knows it
-	ReadOnly    bool     // GET, HEAD, OPTIONS: token rules do not bind
-	Fingerprint [32]byte // hash of what makes two requests identical: method, path, query and body
+	Prompt   int64 // P, tokens, without any hint
+	Output   int64 // C, the declared output allowance in tokens; read only if Declared
+	Declared bool  // the client declared an allowance (0 for endpoints that produce none, such as embeddings)
+	N        int64 // answers asked for; 0 counts as 1
+	Metered  bool  // a token endpoint: some dialect knows it
+	ReadOnly bool  // GET, HEAD, OPTIONS: token rules do not bind
+
+	// Fingerprint is a hash of what makes two requests identical: method, path, query and body. Only a policy that looks for loops asks
+	// for it; nil is the hash of nothing.
+	Fingerprint func() [32]byte
 }
 
 // Reason says which check rejected a request. It is the code that the client sees.

@@ -27,7 +27,7 @@ policies:
 // same is a request with a fingerprint.
 func same(what byte) policy.Ask {
 	ask := small
-	ask.Fingerprint[0] = what
+	ask.Fingerprint = func() [32]byte { return [32]byte{what} }
 	return ask
 }
 

@@ -107,7 +107,7 @@ func lessLeft(a, b *limiter.HoldState) bool {
 // draft-ietf-httpapi-ratelimit-headers-11. The draft is not a standard yet, and its registry has no unit "tokens": we say so
 // all the same, since saying nothing would mean requests.
 func draftHeaders(h http.Header, r *reservation) {
-	policy, state := make([]byte, 0, 64*len(r.decision.Holds)), make([]byte, 0, 48*len(r.decision.Holds))
+	policy, state := make([]byte, 0, 192), make([]byte, 0, 128) // enough for most, and gone with the call
 	for i := range r.decision.Holds {
 		limit, hold := r.set.Holds[i].Account.Limit, &r.decision.Holds[i]
 		if i > 0 {

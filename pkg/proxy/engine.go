@@ -48,7 +48,8 @@ type admission struct {
 	facts   llmapi.Facts
 	refusal *refusal
 
-	enforced, shadow reservation
+	enforced reservation
+	shadow   *reservation // nothingShadowed unless a rule in shadow mode binds
 
 	body     []byte // to forward
 	encoded  bool   // body still has the encoding that it came with
@@ -69,12 +70,18 @@ type reservation struct {
 	rejected *refusal
 }
 
+// nothingShadowed is what most requests hold of rules in shadow mode. It is shared and never written.
+var nothingShadowed = &reservation{shadow: true}
+
+// reservations are both of an admission.
+func (a *admission) reservations() [2]*reservation { return [2]*reservation{&a.enforced, a.shadow} }
+
 // bound reports whether any rule holds something for the request.
 func (a *admission) bound() bool { return len(a.enforced.set.Holds) > 0 }
 
 // admit decides a request.
 func (e *engine) admit(now time.Time, req *request) *admission {
-	a := &admission{body: req.body, extended: now}
+	a := &admission{body: req.body, shadow: nothingShadowed, extended: now}
 	decided := false
 	defer func() {
 		if !decided { // a panic: nobody else knows of the reservations
@@ -97,11 +104,14 @@ func (e *engine) decide(now time.Time, a *admission, req *request) {
 		}
 		return
 	}
-	a.enforced.set, a.shadow.set, a.shadow.shadow = binding.Enforced, binding.Shadow, true
+	a.enforced.set = binding.Enforced
 	if a.refusal = e.reserve(now, &a.enforced); a.refusal != nil {
 		return
 	}
-	a.shadow.rejected = e.reserve(now, &a.shadow)
+	if binding.Shadow.Reject != nil || len(binding.Shadow.Holds) > 0 {
+		a.shadow = &reservation{shadow: true, set: binding.Shadow}
+		a.shadow.rejected = e.reserve(now, a.shadow)
+	}
 	if !a.shadow.open {
 		binding.Shadow = policy.Set{} // a circuit breaker does not count what was not reserved
 	}
@@ -152,7 +162,7 @@ func (e *engine) bind(now time.Time, a *admission, req *request, readable bool) 
 	}
 	ask := policy.Ask{
 		Prompt: a.facts.Prompt, Output: a.facts.Output, Declared: a.facts.Declared, N: a.facts.N,
-		Metered: a.known, ReadOnly: readOnly(req.method), Fingerprint: e.fingerprint(req),
+		Metered: a.known, ReadOnly: readOnly(req.method), Fingerprint: func() [32]byte { return e.fingerprint(req) },
 	}
 	binding := e.cfg.Bind(e.bundle.Load(), now, &subject, ask)
 	if readable {
@@ -264,7 +274,7 @@ func (e *engine) rewrite(a *admission, plain []byte, encoded bool) {
 // settle charges an admission for the way in which it ended. It is called once.
 func (e *engine) settle(ctx context.Context, a *admission, end *ending) (enforced, shadow settled) {
 	now := e.cfg.Now()
-	return e.settleOne(ctx, now, a, &a.enforced, end), e.settleOne(ctx, now, a, &a.shadow, end)
+	return e.settleOne(ctx, now, a, &a.enforced, end), e.settleOne(ctx, now, a, a.shadow, end)
 }
 
 // settled is what became of one reservation.
@@ -309,7 +319,7 @@ func (e *engine) extend(a *admission) error {
 	}
 	a.extended = now
 	var errs []error
-	for _, r := range []*reservation{&a.enforced, &a.shadow} {
+	for _, r := range a.reservations() {
 		if r.open {
 			errs = append(errs, e.cfg.Store.Extend(now, r.id, e.cfg.Lease))
 		}
@@ -324,7 +334,7 @@ func (e *engine) release(a *admission) {
 		return
 	}
 	now := e.cfg.Now()
-	for _, r := range []*reservation{&a.enforced, &a.shadow} {
+	for _, r := range a.reservations() {
 		if r.open {
 			_ = store.Release(now, r.id) // unknown means that its lease has ended, and its slots are free
 		}

@@ -17,7 +17,7 @@ import (
 func (x *exchange) forward() {
 	t := x.p.cfg.Timeouts
 	x.watch.left, x.watch.drain, x.watch.limit = x.release, x.mayDrain, x.p.cfg.Drain.Time
-	x.watch.start(x.r.Context(), x.p.forced, t.Total)
+	x.watch.start(x.r.Context(), t.Total)
 	defer x.watch.end()
 	if !x.throttle() {
 		x.end.outcome = OutcomeUnreachable
@@ -127,7 +127,7 @@ func (x *exchange) release() { x.p.engine.release(x.admission) }
 func (x *exchange) mayDrain() bool {
 	a := x.admission
 	wanted := false
-	for _, r := range []*reservation{&a.enforced, &a.shadow} {
+	for _, r := range a.reservations() {
 		for i := range r.set.Bound {
 			tokens := r.set.Bound[i].Rule.Tokens
 			wanted = wanted || tokens != nil && tokens.OnDisconnect == policy.DisconnectDrain

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -21,6 +22,7 @@ type exchange struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	r       *http.Request
+	peer    netip.Addr // of the connection
 
 	admission *admission // nil until the body has been read
 	end       ending
@@ -32,11 +34,11 @@ type exchange struct {
 // serve is the front: everything between the client and the engine.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{p: p, w: w, control: http.NewResponseController(w), r: r}
-	if !p.enter() {
+	if !p.enter(x) {
 		x.turnAway()
 		return
 	}
-	defer p.leave()
+	defer p.leave(x)
 	x.end.outcome = OutcomeInternal // until something better is known
 	x.open()
 	// Settlement is deferred here, so that no way out misses it: broken responses leave through a panic.
@@ -56,7 +58,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 // open begins the record. Like all that is done before a stream flows, it is not part of serve: what serve needs lies on the stack of
 // every idle stream, and a few hundred bytes more would double that stack.
 func (x *exchange) open() {
-	x.record = Record{Start: x.p.cfg.Now(), Method: x.r.Method, Path: x.r.URL.Path, Peer: peerOf(x.r).String()}
+	x.peer = peerOf(x.r)
+	x.record = Record{Start: x.p.cfg.Now(), Method: x.r.Method, Path: x.r.URL.Path, Peer: x.peer.String()}
 }
 
 // run is the way of one request.
@@ -102,7 +105,7 @@ func (x *exchange) admit() *refusal {
 func (x *exchange) ask(body []byte) *request {
 	return &request{
 		method: x.r.Method, host: x.r.Host, path: cleanPath(x.r.URL.Path), rawQuery: x.r.URL.RawQuery,
-		header: x.r.Header, peer: peerOf(x.r), body: body,
+		header: x.r.Header, peer: x.peer, body: body,
 	}
 }
 
@@ -127,7 +130,11 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 		}
 		return nil, tooLarge
 	}
-	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, limit), x.r.ContentLength)
+	source := x.r.Body
+	if x.r.ContentLength < 0 { // else it ends where it says
+		source = http.MaxBytesReader(x.w, source, limit)
+	}
+	body, err := readAll(source, x.r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
@@ -267,7 +274,7 @@ func (x *exchange) describe(enforced, shadow settled) {
 			rec.Refunded, rec.Debited, rec.WrittenOff = hold.Refunded, hold.Debited, hold.WrittenOff.Tokens
 		}
 	}
-	rec.Shadow = shadowRecord(&a.shadow, shadow)
+	rec.Shadow = shadowRecord(a.shadow, shadow)
 	rec.Usage, rec.Reported, rec.Missing, rec.Upstream = x.end.reading.Usage, x.end.reading.Reported, x.end.reading.Why, x.end.status
 	if err := errors.Join(enforced.err, shadow.err); err != nil {
 		rec.Err = err.Error()

@@ -16,23 +16,18 @@ var hopByHop = []string{
 	"Transfer-Encoding", "Upgrade",
 }
 
-// endToEnd returns a copy of h without what belongs to the connection that it came over.
-func endToEnd(h http.Header) http.Header {
-	out := h.Clone()
-	if out == nil {
-		out = http.Header{}
-	}
+// dropHopByHop removes from h what belongs to the connection that it came over.
+func dropHopByHop(h http.Header) {
 	for _, field := range h["Connection"] {
 		for name := range strings.SplitSeq(field, ",") {
 			if name = textproto.TrimString(name); name != "" {
-				out.Del(name)
+				h.Del(name)
 			}
 		}
 	}
 	for _, name := range hopByHop {
-		delete(out, name)
+		delete(h, name)
 	}
-	return out
 }
 
 // forwarded sets X-Forwarded-*. What a peer says that nobody vouches for is replaced.
@@ -44,8 +39,8 @@ func forwarded(out http.Header, r *http.Request, peer netip.Addr, trusted []neti
 		}
 	}
 	if peer.IsValid() {
-		chain := append(slices.Clone(out["X-Forwarded-For"]), peer.Unmap().String())
-		out.Set("X-Forwarded-For", strings.Join(chain, ", "))
+		chain := append(out["X-Forwarded-For"], peer.Unmap().String()) // the header is ours alone
+		out["X-Forwarded-For"] = []string{strings.Join(chain, ", ")}
 	}
 	if out.Get("X-Forwarded-Host") == "" {
 		out.Set("X-Forwarded-Host", r.Host)
@@ -71,7 +66,10 @@ func peerOf(r *http.Request) netip.Addr {
 // cleanPath is the path by which a request is judged: decoded, without empty and dot segments. An upstream may take "//v1/x" or
 // "/a/../v1/x" for "/v1/x"; a limit must not look away from it. What is forwarded is the path as it came.
 func cleanPath(p string) string {
-	clean := path.Clean("/" + p)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p
+	}
+	clean := path.Clean(p)
 	if strings.HasSuffix(p, "/") && clean != "/" {
 		clean += "/"
 	}

@@ -17,7 +17,9 @@ type metrics struct {
 	registry *prometheus.Registry
 
 	decisions   *prometheus.CounterVec
+	allowed     prometheus.Counter // of decisions, the one that most requests take
 	consumed    *prometheus.CounterVec
+	held, spent prometheus.Counter // of consumed: as reserved, and as charged
 	unused      prometheus.Counter
 	accuracy    prometheus.Histogram
 	remaining   *prometheus.GaugeVec
@@ -52,9 +54,8 @@ func newMetrics(store limiter.Store) *metrics {
 	m.registry.MustRegister(m.decisions, m.consumed, m.unused, m.accuracy, m.remaining, m.overage, m.writtenOff, m.missing, m.duplicates,
 		m.failures, m.expired, m.hintIgnored, m.overhead)
 	// Series that begin at zero can be told from ones that nobody counts.
-	m.decisions.WithLabelValues(Allow, "")
-	m.consumed.WithLabelValues("reserved")
-	m.consumed.WithLabelValues("actual")
+	m.allowed = m.decisions.WithLabelValues(Allow, "")
+	m.held, m.spent = m.consumed.WithLabelValues("reserved"), m.consumed.WithLabelValues("actual")
 	if books, ok := store.(limiter.Inspector); ok {
 		m.registry.MustRegister(
 			prometheus.NewGaugeFunc(options("reservations_active", "Reservations that are not settled."), func() float64 { return float64(books.Stats().Open) }),
@@ -90,11 +91,11 @@ func (m *metrics) handler() http.Handler {
 
 // decided counts one request.
 func (m *metrics) decided(a *admission, overhead time.Duration) {
-	result, reason := Allow, ""
 	if a.refusal != nil {
-		result, reason = Reject, a.refusal.Reason
+		m.decisions.WithLabelValues(Reject, a.refusal.Reason).Inc()
+	} else {
+		m.allowed.Inc()
 	}
-	m.decisions.WithLabelValues(result, reason).Inc()
 	if a.shadow.rejected != nil {
 		m.decisions.WithLabelValues("shadow_reject", a.shadow.rejected.Reason).Inc()
 	}
@@ -112,7 +113,7 @@ func (m *metrics) decided(a *admission, overhead time.Duration) {
 // reserved counts an admission.
 func (m *metrics) reserved(r *reservation) {
 	if i := r.largest(); i >= 0 && !r.shadow {
-		m.consumed.WithLabelValues("reserved").Add(float64(r.set.Holds[i].Cost))
+		m.held.Add(float64(r.set.Holds[i].Cost))
 	}
 }
 
@@ -126,7 +127,7 @@ func (m *metrics) settled(r *reservation, bill *Bill, s *limiter.Settlement) {
 	if i < 0 || r.shadow {
 		return
 	}
-	m.consumed.WithLabelValues("actual").Add(float64(bill.Actual[i]))
+	m.spent.Add(float64(bill.Actual[i]))
 	if cost := r.set.Holds[i].Cost; cost > 0 {
 		m.accuracy.Observe(float64(bill.Actual[i]) / float64(cost))
 	}

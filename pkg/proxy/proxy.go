@@ -25,11 +25,9 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	draining bool
-	running  int           // requests inside the front
-	idle     chan struct{} // made by Shutdown, closed when running is 0
+	running  map[*exchange]struct{} // inside the front
+	idle     chan struct{}          // made by Shutdown, closed when none is running
 
-	forced   context.Context // ends when Shutdown has no more patience
-	force    context.CancelCauseFunc
 	drains   atomic.Int64 // responses that are read for clients that have left
 	buffers  sync.Pool    // of *[]byte, for whole responses
 	small    sync.Pool    // likewise, for streams
@@ -44,13 +42,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg}
+	p := &Proxy{cfg: cfg, running: make(map[*exchange]struct{})}
 	p.engine = &engine{
 		cfg: &p.cfg, guards: policy.NewGuards(0), metrics: newMetrics(cfg.Store),
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
 	p.engine.bundle.Store(cfg.Bundle)
-	p.forced, p.force = context.WithCancelCause(context.Background())
 	p.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
 	p.small.New = func() any { b := make([]byte, 2<<10); return &b }
 	p.decision = newDecisions(p.engine)
@@ -145,7 +142,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.draining = true
 	if p.idle == nil {
 		p.idle = make(chan struct{})
-		if p.running == 0 {
+		if len(p.running) == 0 {
 			close(p.idle)
 		}
 	}
@@ -156,26 +153,35 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	p.force(errForced)
+	p.force()
 	<-idle
 	return context.Cause(ctx)
 }
 
-// enter counts a request that begins; it fails after Shutdown.
-func (p *Proxy) enter() bool {
+// force breaks off what is running.
+func (p *Proxy) force() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for x := range p.running {
+		x.watch.force()
+	}
+}
+
+// enter notes a request that begins; it fails after Shutdown.
+func (p *Proxy) enter(x *exchange) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.idle != nil {
 		return false
 	}
-	p.running++
+	p.running[x] = struct{}{}
 	return true
 }
 
-func (p *Proxy) leave() {
+func (p *Proxy) leave(x *exchange) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.running--; p.running == 0 && p.idle != nil {
+	if delete(p.running, x); len(p.running) == 0 && p.idle != nil {
 		close(p.idle)
 	}
 }

@@ -51,7 +51,7 @@ func (x *exchange) meterOptions(resp *http.Response) llmapi.MeterOptions {
 		ContentType: resp.Header.Get("Content-Type"),
 		Encoding:    strings.Join(resp.Header["Content-Encoding"], ","),
 	}
-	for _, r := range []*reservation{&x.admission.enforced, &x.admission.shadow} {
+	for _, r := range x.admission.reservations() {
 		for i := range r.set.Bound {
 			if tokens := r.set.Bound[i].Rule.Tokens; tokens != nil {
 				o.MaxBody = max(o.MaxBody, int(tokens.MaxParseable))
@@ -68,7 +68,8 @@ func (x *exchange) meterOptions(resp *http.Response) llmapi.MeterOptions {
 func (y *relay) shape() {
 	x, a := y.x, y.x.admission
 	h := x.w.Header()
-	maps.Copy(h, endToEnd(y.resp.Header))
+	dropHopByHop(y.resp.Header)
+	maps.Copy(h, y.resp.Header)
 	if a.bound() && y.resp.StatusCode != http.StatusTooManyRequests {
 		dropRateFields(h)
 		rateHeaders(h, x.p.cfg.Now(), a)
@@ -88,6 +89,7 @@ func (y *relay) shape() {
 		y.push()
 	}
 	x.written()
+	y.resp.Header = nil // it is the client's now, and need not be kept for as long as a stream lasts
 }
 
 // filterAndCut finds out whether events have to be held: to drop the one that we caused, or to end the stream between two.
@@ -113,20 +115,16 @@ func (x *exchange) filterAndCut(y *relay) {
 
 // body passes the body on, until its end or until something breaks.
 func (y *relay) body() error {
-	pool := &y.x.p.buffers
-	if y.flush {
-		pool = &y.x.p.small // pieces are small and waits are long: ten thousand idle streams should not cost much
-	}
-	buffer, _ := pool.Get().(*[]byte)
-	defer pool.Put(buffer)
 	for {
 		y.x.watch.wait(y.x.p.cfg.Timeouts.Idle)
-		n, err := y.resp.Body.Read(*buffer)
-		y.x.watch.pause()
-		if n > 0 {
-			if failed := y.pass((*buffer)[:n], err); failed != nil {
-				return failed
-			}
+		var err error
+		if y.flush {
+			// A stream waits here for its next piece, without a buffer: a read of nothing returns when there is something, if it
+			// is chunked or of HTTP/2, and at once if it is not.
+			_, err = y.resp.Body.Read(nil)
+		}
+		if err == nil {
+			err = y.piece()
 		}
 		if errors.Is(err, io.EOF) {
 			return y.rest()
@@ -135,6 +133,24 @@ func (y *relay) body() error {
 			return err
 		}
 	}
+}
+
+// piece reads once and passes on what has come.
+func (y *relay) piece() error {
+	pool := &y.x.p.buffers
+	if y.flush {
+		pool = &y.x.p.small // pieces are small, and not every wait ends before this
+	}
+	buffer, _ := pool.Get().(*[]byte)
+	defer pool.Put(buffer)
+	n, err := y.resp.Body.Read(*buffer)
+	y.x.watch.pause()
+	if n > 0 {
+		if failed := y.pass((*buffer)[:n], err); failed != nil {
+			return failed
+		}
+	}
+	return err
 }
 
 // pass meters one read and hands it to the client.

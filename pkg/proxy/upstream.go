@@ -48,8 +48,8 @@ func NewTransport(o TransportOptions) *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: orDefault(o.MaxHeaderBytes, 256<<10),
 		// Two buffers for each stream that is open, however long it says nothing. Bodies pass them by.
-		WriteBufferSize: 2 << 10,
-		ReadBufferSize:  2 << 10,
+		WriteBufferSize: 1 << 10,
+		ReadBufferSize:  1 << 10,
 	}
 }
 
@@ -131,10 +131,14 @@ func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 
 // outgoing is the head of the request that goes upstream.
 func (x *exchange) outgoing(asked bool) http.Header {
-	h := endToEnd(x.r.Header)
+	h := x.r.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	dropHopByHop(h)
 	delete(h, "Expect") // the whole body is here
 	delete(h, "Content-Length")
-	forwarded(h, x.r, peerOf(x.r), x.p.cfg.TrustedProxies)
+	forwarded(h, x.r, x.peer, x.p.cfg.TrustedProxies)
 	if !x.admission.encoded {
 		delete(h, "Content-Encoding") // a body that is capped goes out in its decoded form
 	}

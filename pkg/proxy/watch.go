@@ -27,27 +27,37 @@ type watch struct {
 	mu      sync.Mutex
 	flowing bool // the upstream's headers have come
 	gone    bool // the client has left
+	forced  bool // the proxy does not wait any longer
 	ended   bool
 	places  func(int64) int64 // gives back the place of a drain; nil if there is none
 	timer   *time.Timer       // of the part that runs; after the client has left, of the drain
 
-	stop []func() bool // of the callbacks on the client's context and the proxy's
-	done sync.WaitGroup
+	total *time.Timer // of the whole; nil if it has no bound
+	stop  func() bool // keeps the callback on the client's context from running
+	done  sync.WaitGroup
 }
 
 // start begins a conversation for a client.
-func (w *watch) start(client, forced context.Context, total time.Duration) {
-	ctx := context.WithoutCancel(client)
-	ctx, w.cancel = context.WithCancelCause(ctx)
-	w.ctx = ctx
-	w.done.Add(2)
-	w.stop = []func() bool{
-		context.AfterFunc(client, func() { defer w.done.Done(); w.leave() }),
-		context.AfterFunc(forced, func() { defer w.done.Done(); w.cancel(context.Cause(forced)) }),
+func (w *watch) start(client context.Context, total time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ctx, w.cancel = context.WithCancelCause(context.WithoutCancel(client))
+	if w.forced {
+		w.cancel(errForced)
 	}
+	w.done.Add(1)
+	w.stop = context.AfterFunc(client, func() { defer w.done.Done(); w.leave() })
 	if total > 0 {
-		timer := time.AfterFunc(total, func() { w.cancel(errTimeout) })
-		w.stop = append(w.stop, timer.Stop)
+		w.total = time.AfterFunc(total, func() { w.cancel(errTimeout) })
+	}
+}
+
+// force ends the conversation because the proxy stops. It may come at any time.
+func (w *watch) force() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.forced = true; w.cancel != nil {
+		w.cancel(errForced)
 	}
 }
 
@@ -125,10 +135,11 @@ func (w *watch) end() {
 	w.ended = true
 	w.arm(0, nil)
 	w.mu.Unlock()
-	for i, stop := range w.stop {
-		if stop() && i < 2 {
-			w.done.Done() // it will never run
-		}
+	if w.total != nil {
+		w.total.Stop()
+	}
+	if w.stop() {
+		w.done.Done() // it will never run
 	}
 	w.done.Wait()
 	w.cancel(nil)
