@@ -92,7 +92,9 @@ func (a *answer) seal() {
 // sumOf is the SHA-256 of data in hex.
 func sumOf(data []byte) string {
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // encode fills the reply: the dialect's answer, its error, raw bytes, or nothing.

@@ -195,8 +195,8 @@ func splitPrefix(path string) (plan, queue, rest string) {
 }
 
 // upstreamKey returns the namespace of an upstream key sk-mock-NAMESPACE, from whichever header the dialect uses.
-func upstreamKey(h http.Header) string {
-	ns, ok := strings.CutPrefix(apiKey(h), "sk-mock-")
+func upstreamKey(key string) string {
+	ns, ok := strings.CutPrefix(key, "sk-mock-")
 	if !ok {
 		return ""
 	}
@@ -205,19 +205,22 @@ func upstreamKey(h http.Header) string {
 
 // apiKey is the credential of the request, for namespaces and rate limits; it is never stored.
 func apiKey(h http.Header) string {
-	if bearer, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer "); ok {
+	if bearer, ok := strings.CutPrefix(field(h, "Authorization"), "Bearer "); ok {
 		return bearer
 	}
-	for _, name := range []string{"X-Api-Key", "Api-Key", "X-Goog-Api-Key"} {
-		if key := h.Get(name); key != "" {
-			return key
-		}
+	return firstOf(field(h, "X-Api-Key"), field(h, "Api-Key"), field(h, "X-Goog-Api-Key"))
+}
+
+// field is h.Get for a name in canonical form.
+func field(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
 	}
 	return ""
 }
 
 // choose resolves the channels of one request.
-func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
+func (m *Mock) choose(h http.Header, path, key string, ask ask, body string) choice {
 	c := choice{channel: channelDefault, stored: true}
 	var base Plan
 	m.mu.Lock()
@@ -250,7 +253,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
 		}
 	}
 	for _, in := range []struct{ channel, text string }{
-		{channelHeader, firstOf(h.Get(headerControl), h.Get(headerPass))},
+		{channelHeader, firstOf(field(h, headerControl), field(h, headerPass))},
 		{channelMarker, marker(body)},
 	} {
 		if in.text == "" {
@@ -271,7 +274,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
 	if planName != "" {
 		take(channelPath, order{name: planName})
 	}
-	ns := upstreamKey(h)
+	ns := upstreamKey(key)
 	if ns != "" && known(ns) {
 		take(channelKey, order{name: ns})
 	}
@@ -280,10 +283,11 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
 		c.channels = append(c.channels, channelQueue)
 		c.channel, c.queue, c.queueIndex, base = channelQueue, queue, index, plan
 	}
+	c.plan = m.plan
 	if decided {
 		c.problem = nil
+		c.plan = m.plan.Merge(base)
 	}
-	c.plan = m.plan.Merge(base)
 	c.id = firstOf(c.id, c.plan.ID)
 	c.plan.ID = c.id
 	c.stored = c.stored && c.id == ""
@@ -292,7 +296,7 @@ func (m *Mock) choose(h http.Header, path string, ask ask, body string) choice {
 
 // dequeue takes the next plan of the first queue that has one, unless the plan is already decided. It requires m.mu.
 func (m *Mock) dequeue(decided bool, names ...string) (plan Plan, queue string, index int, ok bool) {
-	if decided {
+	if decided || len(m.queues) == 0 {
 		return Plan{}, "", 0, false
 	}
 	for _, name := range append(names, "") {

@@ -1,11 +1,12 @@
 package mockllm
 
 import (
-	"io"
+	"bytes"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // serve answers one request: read, understand, choose, compile, play, note.
@@ -15,22 +16,24 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	recv := m.opts.Now()
-	read, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	body := string(read)
+	body, sum, err := readBody(w, r)
 	_, _, path := splitPrefix(r.URL.EscapedPath())
 	a := readAsk(r.Method, r.URL, path, body)
-	c := m.choose(r.Header, r.URL.Path, a, body)
+	key := apiKey(r.Header)
+	c := m.choose(r.Header, r.URL.Path, key, a, body)
 	e := &Entry{
 		ID: c.id, Channel: c.channel, Channels: c.channels, Queue: c.queue, QueueIndex: c.queueIndex,
 		Recv: recv, RecvNS: recv.UnixNano(), Proto: r.Proto, Method: r.Method, Path: r.URL.RequestURI(),
-		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sumOf(read),
+		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sum,
 		Body: beginning(body), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
-		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens, Plan: c.plan,
+		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens,
 	}
 	var ans *answer
 	if err == nil {
-		ans = m.answer(r.Method, path, a, &c, len(body), apiKey(r.Header))
+		ans = m.answer(r.Method, path, a, &c, len(body), key)
 		e.Plan, e.Usage = ans.x.plan, ans.x.told
+	} else {
+		e.Plan = c.plan
 	}
 	m.journal.open(e)
 	m.metrics.begin()
@@ -47,6 +50,22 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	abort = m.playOn(w, r, ans, e, c.name)
+}
+
+// buffers are what bodies are read into.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readBody reads all of a body, as far as it comes, and sums it up.
+func readBody(w http.ResponseWriter, r *http.Request) (body, sum string, err error) {
+	const kept = 1 << 20
+	buffer, _ := buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	body, sum = buffer.String(), sumOf(buffer.Bytes())
+	if buffer.Cap() <= kept {
+		buffers.Put(buffer)
+	}
+	return body, sum, err
 }
 
 // answer compiles the plan, unless the request is refused.
@@ -146,7 +165,11 @@ func beginning(body string) string {
 // secretHeaders are kept in the journal by name only.
 var secretHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "X-Amz-Security-Token"}
 
+// redact returns h without its secrets: h itself if it has none.
 func redact(h http.Header) http.Header {
+	if !slices.ContainsFunc(secretHeaders, func(name string) bool { return len(h[name]) > 0 }) {
+		return h
+	}
 	out := maps.Clone(h)
 	for _, name := range secretHeaders {
 		if n := len(h[name]); n > 0 {
