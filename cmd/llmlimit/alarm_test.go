@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,19 +14,24 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// histories is how many random histories a test looks at: LLMLIMIT_HISTORIES, or a
-// few.
-func histories(t *testing.T, few uint64) uint64 {
+// histories are the seeds of the random histories that a test looks at: those below
+// LLMLIMIT_HISTORIES, or from the first to the second of 1000..2000, or a few.
+func histories(t *testing.T, few uint64) (from, to uint64) {
 	t.Helper()
 	text := os.Getenv("LLMLIMIT_HISTORIES")
 	if text == "" {
-		return few
+		return 0, few
 	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("LLMLIMIT_HISTORIES: %v", err)
+	first, last, ranged := strings.Cut(text, "..")
+	if !ranged {
+		first, last = "0", text
 	}
-	return n
+	from, err := strconv.ParseUint(first, 10, 64)
+	to, err2 := strconv.ParseUint(last, 10, 64)
+	if errors.Join(err, err2) != nil || from >= to {
+		t.Fatalf("LLMLIMIT_HISTORIES=%s is neither a number nor 1000..2000", text)
+	}
+	return from, to
 }
 
 // rehearse runs one suite in a bubble of its own against the bundled proxy.
@@ -61,13 +67,14 @@ func alarms(r *scenarios.ScenarioResult) []string {
 // guilty. LLMLIMIT_HISTORY=17 runs the one of that seed, and shows its suite.
 func TestNoFalseAlarm(t *testing.T) {
 	const shards = 8 // each a subtest, so that all cores are busy
-	n, one := histories(t, 60), os.Getenv("LLMLIMIT_HISTORY")
+	from, to := histories(t, 60)
+	one := os.Getenv("LLMLIMIT_HISTORY")
 	var sent, admitted, rejected, right atomic.Int64
 	t.Run("seeds", func(t *testing.T) {
 		for shard := range uint64(shards) {
 			t.Run(fmt.Sprint(shard), func(t *testing.T) {
 				t.Parallel()
-				for seed := shard; one == "" && seed < n; seed += shards {
+				for seed := from + shard; one == "" && seed < to; seed += shards {
 					r := rehearse(t, randomSuite(seed), bundled{})
 					if found := alarms(r); len(found) > 0 {
 						t.Errorf("seed %d: %d alarms\n%s", seed, len(found), strings.Join(found[:min(4, len(found))], "\n"))
@@ -92,7 +99,7 @@ func TestNoFalseAlarm(t *testing.T) {
 		t.Logf("%s\n%s", text, strings.Join(alarms(rehearse(t, text, bundled{})), "\n"))
 		return
 	}
-	t.Logf("%d histories, %d requests: %d admitted, %d rejected, %d proved right", n, sent.Load(), admitted.Load(), rejected.Load(), right.Load())
+	t.Logf("%d histories, %d requests: %d admitted, %d rejected, %d proved right", to-from, sent.Load(), admitted.Load(), rejected.Load(), right.Load())
 	// A judge that cannot decide raises no alarm either.
 	if right.Load() < 6*(admitted.Load()+rejected.Load())/10 || rejected.Load() < sent.Load()/10 {
 		t.Error("too little was decided, or too little rejected, for the silence to mean anything")
