@@ -490,6 +490,7 @@ func TestProof(t *testing.T) {
 	}{
 		{"an admission", full(sent(102*sec, 201, Admitted)), 200, 100 * sec, 102 * sec, 3},
 		{"a rejection", full(sent(102*sec, 150, Rejected)), 200, 100 * sec, 102 * sec, 3},
+		{"half a token too many", full(sent(102*sec+5*ms, 201, Admitted)), 200, 100 * sec, 102*sec + 5*ms, 3},
 		{"after a debt that was written off", indebted(DebtFloorBurst, Rejected, 121*sec, 6000), 6000, 121 * sec, 121 * sec, 1},
 	} {
 		f := Judge(c.h).Findings[0]
