@@ -27,12 +27,15 @@ type gateway struct {
 	upstream *http.Transport
 	limit    int64
 	per      time.Duration
-	byClock  bool   // else by the first request
-	after    bool   // charged after the response, and not before
-	prefix   string // of its upstream's path
-	key      string // of its upstream
-	alters   bool   // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
-	garbles  bool   // refuses streams, and sends whole answers as streams with a usage of its own
+	byClock  bool          // else by the first request
+	after    bool          // charged after the response, and not before
+	prefix   string        // of its upstream's path
+	key      string        // of its upstream
+	gives    time.Duration // up after so long without an answer of its upstream
+	back     bool          // and gives back what was taken
+	lease    time.Duration // after which what was taken is given back, whatever happens
+	alters   bool          // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
+	garbles  bool          // refuses streams, and sends whole answers as streams with a usage of its own
 
 	mu   sync.Mutex
 	used map[string]int64
@@ -76,6 +79,15 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":{"message":"no streams here"}}`, http.StatusInternalServerError)
 		return
 	}
+	if g.lease > 0 {
+		timer := time.AfterFunc(g.lease, func() { g.take(key, -cost, false) })
+		defer timer.Stop()
+	}
+	if g.gives > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), g.gives)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
 	if g.alters {
 		body = []byte(strings.Replace(string(body), "{", `{"user":"gw",`, 1))
 		for name := range r.Header {
@@ -92,7 +104,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			req.Header.Set("Authorization", "Bearer "+g.key)
 		}
 		if resp, err = g.upstream.RoundTrip(req); err != nil {
-			w.WriteHeader(http.StatusBadGateway)
+			if g.back {
+				g.take(key, -cost, false)
+			}
+			w.WriteHeader(http.StatusGatewayTimeout)
 			return
 		}
 		if resp.StatusCode != http.StatusInternalServerError || !g.alters {
@@ -188,6 +203,30 @@ func TestWindows(t *testing.T) {
 				}
 				if r.Rate != nil {
 					t.Errorf("nothing refills, found %+v", r.Rate)
+				}
+			})
+		})
+	}
+}
+
+// A gateway that gives up on its provider gives the reservation back, or keeps it; one
+// that has leases gives it back while its provider is still silent.
+func TestSilence(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		g    *gateway
+		want string
+	}{
+		{"waits", &gateway{limit: 20000}, "the gateway waited for longer than 10s; the reservation never came back within 10s"},
+		{"gives up and keeps", &gateway{limit: 20000, gives: 2 * time.Second}, "the gateway gave up after 2s with 504; the reservation never came back within 5s"},
+		{"gives up and gives back", &gateway{limit: 20000, gives: 2 * time.Second, back: true}, "the gateway gave up after 2s with 504; the reservation was back after 1.9 to 2.0 s"},
+		{"has leases", &gateway{limit: 20000, lease: 4 * time.Second}, "the gateway waited for longer than 10s; the reservation was back after 3.9 to 4.0 s"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			behind(t, c.g, func(ctx context.Context, w *Wire) {
+				r, err := Infer(ctx, w, Settings{Identities: true})
+				if err != nil || r.Silence == nil || r.Silence.String() != c.want {
+					t.Errorf("%v %v, expected %s", err, r.Silence, c.want)
 				}
 			})
 		})

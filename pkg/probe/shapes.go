@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 )
@@ -57,58 +58,81 @@ func (p *prober) silence(ctx context.Context) error {
 	if !p.r.Reserves || p.edge < 100 || !p.s.Identities {
 		return nil
 	}
-	type ended struct {
-		a   Answer
-		err error
-	}
 	client, most := p.fresh(), p.edge-p.edge/20
 	s := &Silence{Watched: p.watchable(2*most - p.edge)}
 	if s.Watched == 0 {
 		p.note("a provider that never answers was not watched: what comes back by itself would hide what is given back")
 		return nil
 	}
-	begun, waiting := time.Now(), make(chan ended, 1)
-	go func() {
-		a, err := p.g.Ask(ctx, Question{Client: client, Output: most, Ending: Silent, For: s.Watched})
-		waiting <- ended{a, err}
-	}()
-	lo := 0.0
-	until, over := s.Watched, false
-	for s.Back == nil && time.Since(begun) < until {
-		if err := sleep(ctx, s.Watched/100); err != nil {
-			break
-		}
-		select {
-		case e := <-waiting:
-			over = true
-			if e.err != nil {
-				return e.err
-			}
-			if e.a.Status > 0 {
-				s.GaveUp, s.Status = e.a.Ended.Sub(begun), e.a.Status
-				until = min(until, s.GaveUp+p.s.Patience)
-			}
-		default:
-		}
-		asked := time.Since(begun)
+	h := p.hang(ctx, Question{Client: client, Output: most, Ending: Silent, For: s.Watched})
+	rejected, every := 0.0, s.Watched/100
+	for s.Back == nil && time.Since(h.begun) < s.Watched && sleep(ctx, every) == nil {
+		h.look(s, p.s.Patience)
+		asked := time.Since(h.begun)
 		a, err := p.ask(ctx, Question{Client: client, Output: most})
-		switch {
-		case err != nil && over:
+		if err != nil {
+			h.end(s)
 			return err
-		case err != nil:
-			<-waiting
-			return err
-		case a.Admitted:
-			s.Back = &Interval{lo, a.Decided.Sub(begun).Seconds()}
-		default:
-			lo = asked.Seconds()
 		}
+		if a.Admitted {
+			s.Back = &Interval{rejected, a.Decided.Sub(h.begun).Seconds()}
+		}
+		rejected = asked.Seconds()
 	}
 	p.r.Silence = s
-	if !over {
-		<-waiting
+	return errors.Join(h.end(s), ctx.Err())
+}
+
+// hanging is a request that waits for a provider that never answers.
+type hanging struct {
+	begun    time.Time
+	answered chan hung
+	last     *hung // nil while it waits
+}
+
+// hung is how it ended.
+type hung struct {
+	a   Answer
+	err error
+}
+
+// hang sends a request and does not wait for it.
+func (p *prober) hang(ctx context.Context, q Question) *hanging {
+	h := &hanging{begun: time.Now(), answered: make(chan hung, 1)}
+	go func() { // awaited by end
+		a, err := p.g.Ask(ctx, q)
+		h.answered <- hung{a, err}
+	}()
+	return h
+}
+
+// look notes when the gateway has given up. Who has not given back so long afterwards
+// keeps it.
+func (h *hanging) look(s *Silence, patience time.Duration) {
+	select {
+	case one := <-h.answered:
+		h.note(&one, s)
+		if s.GaveUp > 0 {
+			s.Watched = min(s.Watched, s.GaveUp+patience)
+		}
+	default:
 	}
-	return ctx.Err()
+}
+
+func (h *hanging) note(one *hung, s *Silence) {
+	h.last = one
+	if one.a.Status > 0 {
+		s.GaveUp, s.Status = one.a.Ended.Sub(h.begun), one.a.Status
+	}
+}
+
+// end waits until the request is over.
+func (h *hanging) end(s *Silence) error {
+	if h.last == nil {
+		one := <-h.answered
+		h.note(&one, s)
+	}
+	return h.last.err
 }
 
 // watchable is how long one can look before so many tokens come back by themselves; 0
