@@ -105,6 +105,8 @@ func TestLevel(t *testing.T) {
 	}
 	accepted := of("L1", "MUST", scenarios.Pass)
 	accepted.Accepted = "we know"
+	aside := of("L1", "MUST", scenarios.Skip)
+	aside.Aside = true
 	for _, tc := range []struct {
 		name  string
 		cells []*scenarios.ScenarioResult
@@ -114,6 +116,8 @@ func TestLevel(t *testing.T) {
 		{"all", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L1", "MUST", scenarios.Pass)}, "L1"},
 		{"no gap", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L2", "MUST", scenarios.Pass)}, "L0"},
 		{"skipped", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L1", "MUST", scenarios.Skip)}, "L0"},
+		{"about a limit that is not declared", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L1", "MUST", scenarios.Pass), aside}, "L1"},
+		{"about nothing else", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), aside}, "L0"},
 		{"failed SHOULD", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L0", "SHOULD", scenarios.Fail)}, "L0"},
 		{"failed MUST", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L0", "MUST", scenarios.Fail)}, "none"},
 		{"error", []*scenarios.ScenarioResult{of("L0", "MUST", scenarios.Pass), of("L1", "MUST", scenarios.Error)}, "L0"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
@@ -68,6 +69,21 @@ type payment struct {
 	path     string // before that of the request
 }
 
+// of gives each limit the owner of its clients.
+func (p *payers) of(limits []*suite.Limit) ([]*owner, error) {
+	owners := make([]*owner, len(limits))
+	for i, l := range limits {
+		owners[i] = p.common
+		if l.Identity == nil {
+			continue
+		}
+		if owners[i] = p.own[l.Name]; owners[i] == nil {
+			return nil, fmt.Errorf("a request names the limit %q, and its scenario does not: add it to the scenario's limits", l.Name)
+		}
+	}
+	return owners, nil
+}
+
 // payment says how a request comes to the limits that it names. A `key` is somebody
 // else for the target as a whole, or for the first limit if all have their own clients.
 func (w *world) payment(r *suite.Request) (payment, error) {
@@ -80,22 +96,25 @@ func (w *world) payment(r *suite.Request) (payment, error) {
 		names = w.cell.Scenario.Limits
 	}
 	limits := w.cell.Target.Binding(names)
-	key, common := r.Key, w.payers.common
+	common := w.payers.common
 	if len(limits) == 0 {
-		return out, out.add(common, key, r.Nobody)
+		return out, out.add(common, r.Key, r.Nobody)
 	}
-	for _, l := range limits {
-		o := common
-		if l.Identity != nil {
-			if o = w.payers.own[l.Name]; o == nil {
-				return out, fmt.Errorf("a request names the limit %q, and its scenario does not: add it to the scenario's limits", l.Name)
-			}
+	owners, err := w.payers.of(limits)
+	if err != nil {
+		return out, err
+	}
+	other := owners[0]
+	if slices.Contains(owners, common) {
+		other = common
+	}
+	for i, l := range limits {
+		key := ""
+		if owners[i] == other {
+			key = r.Key
 		}
-		if err := out.add(o, key, r.Nobody, l.Name); err != nil {
+		if err := out.add(owners[i], key, r.Nobody, l.Name); err != nil {
 			return out, err
-		}
-		if o != common {
-			key = ""
 		}
 		maps.Copy(out.headers, l.Headers)
 		out.path += l.Path
