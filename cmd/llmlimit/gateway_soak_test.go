@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/llmlimit/llmlimit/pkg/faulty"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
 // unseen are the faulty limiters that nobody can find through a URL and what
@@ -59,7 +60,7 @@ func TestProfileAgainstProcess(t *testing.T) {
 	soakOnly(t)
 	for i := range 3 {
 		began := now()
-		code, out := judgeProcess(t, "")
+		code, out, _ := judgeProcess(t, "")
 		if took := time.Since(began); code != 0 || !strings.Contains(out, "level: L4") || took > 3*time.Minute {
 			t.Errorf("run %d: exit code %d after %v\n%s", i, code, took, out)
 		} else {
@@ -86,12 +87,17 @@ func TestProfileFindsFaultyProcesses(t *testing.T) {
 				t.Fatal("no check of the profile names it")
 			}
 			t.Parallel()
-			code, out := judgeProcess(t, f.Name, checks...)
+			code, out, red := judgeProcess(t, f.Name, checks...)
 			if said := turnedAway[f.Name]; said != "" && code == exitEnvironment && strings.Contains(out, said) {
 				return
 			}
 			if code != exitFail {
 				t.Errorf("exit code %d, expected %d\n%s", code, exitFail, out)
+			}
+			for _, check := range checks {
+				if !red[check] {
+					t.Errorf("%s names it in catches: and does not catch it", check)
+				}
 			}
 		})
 	}
@@ -117,8 +123,9 @@ func catching(t *testing.T) map[string][]string {
 }
 
 // judgeProcess starts serve and runs checks of the profile against it, or all. A SHOULD
-// that does not hold counts. The output has the compliance report behind it.
-func judgeProcess(t *testing.T, fault string, checks ...string) (code int, output string) {
+// that does not hold counts. The output has the compliance report behind it; red are
+// the checks that something of did not hold.
+func judgeProcess(t *testing.T, fault string, checks ...string) (code int, output string, red map[string]bool) {
 	t.Helper()
 	folder := t.TempDir()
 	program, target, policy := filepath.Join(folder, "llmlimit"), filepath.Join(folder, "target.yaml"), filepath.Join(folder, "policy.yaml")
@@ -146,8 +153,8 @@ func judgeProcess(t *testing.T, fault string, checks ...string) (code int, outpu
 		_ = serve.Process.Kill()
 		_ = serve.Wait()
 	}()
-	report := filepath.Join(folder, "report.yaml")
-	args = []string{"run", "--profile", "token-limit", "--target-file", target, "--mock-listen", mock, "--progress", "none", "--fail-on", "fail,error,warn", "--report", "compliance=" + report}
+	report, results := filepath.Join(folder, "report.yaml"), filepath.Join(folder, "run.json")
+	args = []string{"run", "--profile", "token-limit", "--target-file", target, "--mock-listen", mock, "--progress", "none", "--fail-on", "fail,error,warn", "--report", "compliance=" + report, "--report", "json=" + results}
 	for _, id := range checks {
 		args = append(args, "--id", id)
 	}
@@ -158,7 +165,22 @@ func judgeProcess(t *testing.T, fault string, checks ...string) (code int, outpu
 		t.Fatal(err)
 	}
 	claims, _ := os.ReadFile(report) // without it the output says why
-	return run.ProcessState.ExitCode(), string(out) + string(claims)
+	return run.ProcessState.ExitCode(), string(out) + string(claims), redOf(results)
+}
+
+// redOf lists the scenarios of a run that failed, or passed with a warning.
+func redOf(results string) map[string]bool {
+	red := map[string]bool{}
+	all, err := readRun("the results", results)
+	if err != nil {
+		return red // the exit code has said why
+	}
+	for _, s := range all.Suites {
+		for _, sc := range s.Scenarios {
+			red[sc.Scenario] = red[sc.Scenario] || sc.Outcome == scenarios.Fail || len(sc.Warnings) > 0
+		}
+	}
+	return red
 }
 
 // copied copies a file with some of its text replaced.

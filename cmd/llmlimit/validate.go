@@ -15,13 +15,15 @@ import (
 func (a *app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE|DIR|GLOB...",
-		Short: "Check suites and policies, and send nothing",
-		Long: `Check suites and policies, and send nothing.
+		Short: "Check suites, policies and targets, and send nothing",
+		Long: `Check suites, policies and targets, and send nothing.
 
 Every problem of every file is shown at once: file, line and column, the line with a
 caret, what was found, what was expected, the nearest known word. A file with a
-bundle_version is a policy, every other one a suite.`,
+bundle_version is a policy, one with a target and no version is for --target-file, every
+other one a suite. Of a target it says how much of the profiles it lets run.`,
 		Example: `  llmlimit validate scenarios.yaml
+  llmlimit validate target.yaml
   llmlimit validate policy.yaml scenarios/`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: suiteCompletion,
@@ -37,9 +39,12 @@ func (a *app) validate(args []string) error {
 	wrong := 0
 	for _, file := range files {
 		var ok bool
-		if isPolicy(file.Data) {
+		switch {
+		case isPolicy(file.Data):
 			ok = a.validatePolicy(file)
-		} else {
+		case isTarget(file.Data):
+			ok = a.validateTarget(file)
+		default:
 			ok = a.validateSuite(file)
 		}
 		if !ok {

@@ -71,7 +71,7 @@ func (p *prober) silence(ctx context.Context) error {
 		asked := time.Since(h.begun)
 		a, err := p.ask(ctx, Question{Client: client, Output: most})
 		if err != nil {
-			h.end(s)
+			_ = h.end(s) // what went wrong first is said
 			return err
 		}
 		if a.Admitted {

@@ -36,22 +36,7 @@ func (e *external) SetFault(string, bool) error {
 	return errors.New("a target by URL has no faults to switch")
 }
 
-func (e *external) Capabilities() []string {
-	var can []string
-	if e.features != nil {
-		can = append(can, e.features.Supported...)
-	}
-	if e.target.Metrics != nil && e.target.Metrics.URL != "" {
-		can = append(can, "metrics")
-	}
-	if e.target.Ledger != nil && e.target.Ledger.URL != "" {
-		can = append(can, "ledger")
-	}
-	for name := range e.target.Hooks {
-		can = append(can, "hook:"+name)
-	}
-	return can
-}
+func (e *external) Capabilities() []string { return e.target.Can(e.features) }
 
 func (e *external) Close(context.Context) error { return nil }
 

@@ -150,6 +150,25 @@ func (t *Target) Limit(name string) *Limit {
 	return nil
 }
 
+// Can lists the capabilities of a target by URL, in the words of a scenario's `needs`:
+// its features, and what its block names.
+func (t *Target) Can(f *Features) []string {
+	var can []string
+	if f != nil {
+		can = append(can, f.Supported...)
+	}
+	if t.Metrics != nil && t.Metrics.URL != "" {
+		can = append(can, "metrics")
+	}
+	if t.Ledger != nil && t.Ledger.URL != "" {
+		can = append(can, "ledger")
+	}
+	for name := range t.Hooks {
+		can = append(can, "hook:"+name)
+	}
+	return can
+}
+
 // Binding are the limits of a request that names these: none means those that have
 // no clients of their own, or else the first. Limits without clients of their own
 // bind whoever is bound by another such one.
