@@ -175,7 +175,7 @@ func (a *answer) headers() {
 	}
 	for name, value := range a.x.plan.HTTP.Headers {
 		if value == "" {
-			a.header.Del(name)
+			a.header[canonical(name)] = nil // also keeps net/http from adding one
 		} else {
 			a.header.Set(name, value)
 		}

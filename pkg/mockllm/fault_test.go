@@ -219,6 +219,12 @@ var wireCases = []wireCase{
 	{plan: "http: {informational: [103, 100]}", check: onWire("HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 100 Continue\r\n", "HTTP/1.1 200 OK\r\n")},
 	{plan: "http: {headers: {content-type: application/json}}", check: whole(has("Content-Type: application/json", doneEvent))},
 	{plan: "http: {headers: {content-type: 'text/event-stream;charset=utf-8'}}", check: has("Content-Type: text/event-stream;charset=utf-8\r\n")},
+	{plan: "http: {headers: {content-type: '', date: ''}}", check: whole(func(t *testing.T, w wireSeen) {
+		t.Helper()
+		if strings.Contains(w.head, "Content-Type") || strings.Contains(w.head, "Date") {
+			t.Errorf("want neither a type nor a date, got %q", w.head)
+		}
+	})},
 	{plan: "http: {status: 302, headers: {location: 'http://elsewhere/'}}", check: whole(has("302 Found", "Location: http://elsewhere/"))},
 	{plan: "http: {status: 429}", check: whole(has("429", `"code":"rate_limit_exceeded"`), func(t *testing.T, w wireSeen) {
 		t.Helper()

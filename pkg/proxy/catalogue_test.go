@@ -120,10 +120,10 @@ var catalogue = []deviation{
 	{name: "the connection is closed behind it", plan: `fault: goaway`, whole: usage, stream: usage},
 
 	// Types and statuses.
-	{name: "a stream called JSON, JSON called a stream", plan: `http: {headers: {content-type: application/json}}`, whole: usage, stream: usage},
+	{name: "a stream called JSON, JSON called a stream", plan: `http: {headers: {content-type: application/json}}`, whole: usage, stream: usage, head: map[string]string{"content-type": "application/json"}},
 	{name: "JSON called a stream", plan: `http: {headers: {content-type: text/event-stream}}`, whole: usage, stream: usage},
 	{name: "with a charset", plan: `http: {headers: {content-type: 'text/event-stream;charset=utf-8'}}`, whole: usage, stream: usage},
-	{name: "without a type", plan: `http: {headers: {content-type: ''}}`, whole: usage, stream: usage},
+	{name: "without a type", plan: `http: {headers: {content-type: ''}}`, whole: usage, stream: usage, head: map[string]string{"content-type": ""}},
 	{name: "a stream that nobody asked for", plan: `fault: stream_unasked`, whole: usage, stream: usage, but: map[string]int64{"chat": keep, "completions": keep}},
 	{name: "a body for a stream", plan: `fault: body_for_stream`, whole: usage, stream: usage},
 	{name: "200 with an error", plan: `fault: error_body`, whole: keep, stream: keep},

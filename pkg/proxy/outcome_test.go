@@ -195,27 +195,31 @@ func TestClientLeaves(t *testing.T) {
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inSystem(t, orText(row.rules, tpmRules), row.change, func(s *system) {
-				ctx, leave := context.WithCancel(s.t.Context())
-				time.AfterFunc(row.after, leave)
-				resp, err := s.client.Do(s.request(ctx, chatPath, orText(row.body, chatBody), s.plan(plan(t, row.plan))))
-				if err == nil {
-					_, err = io.Copy(io.Discard, resp.Body)
-					_ = resp.Body.Close()
-				}
-				if !errors.Is(err, context.Canceled) {
-					t.Fatalf("the client read to the end: %v", err)
-				}
-				left := time.Now()
-				for s.count() == 0 && time.Since(left) < time.Minute {
-					time.Sleep(100 * time.Millisecond)
-					synctest.Wait()
-				}
-				if took := time.Since(left); took > row.ends+100*time.Millisecond || took < row.ends {
-					t.Errorf("ended %v after the client, expected %v", took, row.ends)
-				}
-				s.charged(row.outcome, row.want)
-			})
+			for _, h2 := range []bool{false, true} {
+				inSystem(t, orText(row.rules, tpmRules), row.change, func(s *system) {
+					client := s.newClient(h2)
+					defer client.CloseIdleConnections()
+					ctx, leave := context.WithCancel(s.t.Context())
+					time.AfterFunc(row.after, leave)
+					resp, err := client.Do(s.request(ctx, chatPath, orText(row.body, chatBody), s.plan(plan(t, row.plan))))
+					if err == nil {
+						_, err = io.Copy(io.Discard, resp.Body)
+						_ = resp.Body.Close()
+					}
+					if !errors.Is(err, context.Canceled) {
+						t.Fatalf("HTTP/2 %v: the client read to the end: %v", h2, err)
+					}
+					left := time.Now()
+					for s.count() == 0 && time.Since(left) < time.Minute {
+						time.Sleep(100 * time.Millisecond)
+						synctest.Wait()
+					}
+					if took := time.Since(left); took > row.ends+100*time.Millisecond || took < row.ends {
+						t.Errorf("HTTP/2 %v: ended %v after the client, expected %v", h2, took, row.ends)
+					}
+					s.charged(row.outcome, row.want)
+				})
+			}
 		})
 	}
 }

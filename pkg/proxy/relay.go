@@ -70,6 +70,9 @@ func (y *relay) shape() {
 	h := x.w.Header()
 	dropHopByHop(y.resp.Header)
 	maps.Copy(h, y.resp.Header)
+	if _, named := h["Content-Type"]; !named {
+		h["Content-Type"] = nil // else net/http guesses one
+	}
 	if a.bound() && y.resp.StatusCode != http.StatusTooManyRequests {
 		dropRateFields(h)
 		rateHeaders(h, x.p.cfg.Now(), a)

@@ -117,8 +117,8 @@ func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.interim.Store(true)
-	if t.over || code == http.StatusContinue {
-		return nil // 100 was sent when the client's body was read
+	if t.over || code == http.StatusContinue || !t.x.r.ProtoAtLeast(1, 1) {
+		return nil // 100 was sent when the client's body was read, and HTTP/1.0 knows none
 	}
 	h := t.x.w.Header()
 	own := h.Clone() // interim fields are not those of the answer

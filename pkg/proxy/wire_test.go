@@ -92,6 +92,10 @@ func TestInterimResponses(t *testing.T) {
 		if !strings.HasPrefix(rest, "HTTP/1.1 200") || strings.Contains(rest, "Link") || strings.Contains(rest, "X-Interim") {
 			t.Errorf("went on with %q, expected the answer and nothing of the hints", rest)
 		}
+		old := s.raw("POST " + chatPath + " HTTP/1.0\r\nX-Tenant: t\r\nContent-Length: 82\r\n\r\n" + pad(82))
+		if _, status, _ := strings.Cut(old, " "); !strings.HasPrefix(status, "200") {
+			t.Errorf("a client of HTTP/1.0, which knows no hints, received %q", old)
+		}
 	})
 }
 
