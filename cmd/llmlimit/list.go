@@ -116,8 +116,9 @@ func listFile(file scenarios.Source) ([]listed, error) {
 	for _, c := range program.Cells {
 		cells[c.Scenario.ID]++
 	}
-	for _, n := range program.NotSelected {
-		left[n.ID] = n.Reason
+	for _, n := range program.NotSelected { // cells, of which a scenario may have several
+		id, _, _ := strings.Cut(n.ID, "[")
+		left[id] = n.Reason
 	}
 	var all []listed
 	for _, sc := range s.Scenarios {
