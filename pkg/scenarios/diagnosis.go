@@ -79,3 +79,26 @@ func (w *world) unlimited(t *suite.DrainTotals) string {
 	return fmt.Sprintf("%s, where target.limits declares %d (%s): the limit is not enforced (is the policy attached to this route, is it keyed by "+
 		"what target.identity sends, is its store up?) or larger than declared (`llmlimit probe` says how large)", text, limit.Amount, limit.Name)
 }
+
+// stranger says that a gateway does not know who a scenario comes as, though it knew
+// the one who looked: the key is wrong, and nothing about the limiter. A client that
+// was served before is rejected, with whatever status. Nil for any other answer, and
+// for one that the scenario expects.
+func (w *world) stranger(s *sentRequest, e *suite.Expect) error {
+	if !w.byURL() || s.x.Status != http.StatusUnauthorized || len(w.entries(s)) > 0 {
+		return nil
+	}
+	if e != nil && e.Status != nil {
+		if expected, _ := e.Status.Match(s.x.Status); expected {
+			return nil
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, other := range w.sent {
+		if other.payment.sameAs(s.payment) && other.x != nil && other.x.Status > 0 && other.x.Status < http.StatusBadRequest {
+			return nil
+		}
+	}
+	return w.way(s.path).Refused(s.x)
+}

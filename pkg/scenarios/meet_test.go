@@ -1,6 +1,7 @@
 package scenarios_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,10 +11,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/tidwall/gjson"
@@ -216,6 +220,47 @@ func TestWhoAnswered(t *testing.T) {
 	}
 }
 
+// A key that the gateway does not know is an error of the target block and no finding,
+// unless the scenario is about it; a client that was served before is rejected, with
+// 401 too.
+func TestStranger(t *testing.T) {
+	mock := freeAddr(t)
+	var mu sync.Mutex
+	served := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := r.Header.Get("X-Key")
+		if key == "k2" || served[key] == 2 {
+			http.Error(w, `{"error":"no such key"}`, http.StatusUnauthorized)
+			return
+		}
+		served[key]++
+		forward(mock).ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	text := strings.Replace(outside(mock, server.URL, "  identity: { header: x-key, pool: [ k1, k2, k3, k4 ] }"), "  - id: second\n    steps: [ { send: { key: other }, expect: { status: 200 } } ]", `  - id: second
+    steps: [ { send: {}, expect: { status: 200 } } ]
+  - id: third
+    steps: [ { send: { key: k2 }, expect: { status: [ 200, 401 ] } }, { send: {}, repeat: 3, expect: { status: 200 } } ]`, 1)
+	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), scenarios.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		outcome scenarios.Outcome
+		reason  string
+	}{
+		{scenarios.Pass, ""},
+		{scenarios.Error, "refuses the credentials: status 401, \"no such key\"; correct target.headers or target.identity"},
+		{scenarios.Fail, "found 401, expected 200"},
+	} {
+		if s := r.Suites[0].Scenarios[i]; s.Outcome != want.outcome || !strings.Contains(s.Reason, want.reason) {
+			t.Error(dump(s))
+		}
+	}
+}
+
 // Every JSON body gets what target.body has and it has not, the look beforehand too.
 func TestTargetBody(t *testing.T) {
 	mock := freeAddr(t)
@@ -293,6 +338,38 @@ func TestIdentities(t *testing.T) {
 				t.Errorf("came as %q, expected %q: %s", seen, c.want, dump(r))
 			}
 		})
+	}
+}
+
+// The clock of a mock elsewhere may be an hour off: what it says is put on ours.
+func TestClockOfMockElsewhere(t *testing.T) {
+	mock := mockllm.Start(t)
+	at, _ := url.Parse(mock.URL)
+	stamp := regexp.MustCompile(`"(now|recv|end|first|usage|last)_ns": ?[1-9][0-9]*`)
+	late := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: at.Host}) },
+		ModifyResponse: func(r *http.Response) error {
+			text, err := io.ReadAll(r.Body)
+			text = stamp.ReplaceAllFunc(text, func(field []byte) []byte {
+				name, value, _ := strings.Cut(string(field), ":")
+				n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+				return []byte(name + ":" + strconv.FormatInt(n+int64(time.Hour), 10))
+			})
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+			r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+			return err
+		},
+	})
+	defer late.Close()
+	server := httptest.NewServer(forward(at.Host))
+	defer server.Close()
+	r, err := scenarios.Execute(t.Context(), plan(t, outside("127.0.0.1:0", server.URL, ""), suite.Options{}), scenarios.Options{MockURL: late.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := r.Suites[0].Scenarios[0].Requests[0]
+	if r.Counts.Pass != 2 || x.Received < x.Sent-50e6 || x.Received > x.Ended+50e6 {
+		t.Errorf("received at %v, sent at %v, ended at %v: %s", x.Received, x.Sent, x.Ended, dump(r))
 	}
 }
 

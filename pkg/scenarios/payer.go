@@ -141,6 +141,11 @@ func (p *payment) add(o *owner, key string, nobody bool, limits ...string) error
 	return nil
 }
 
+// sameAs tells whether two requests come from the same clients.
+func (p payment) sameAs(other payment) bool {
+	return slices.EqualFunc(p.presents, other.presents, func(a, b owner) bool { return a.who == b.who })
+}
+
 // write puts the identities into a request, except where it has one of its own.
 func (p *payment) write(to http.Header, own map[string]string) error {
 	for _, one := range p.presents {

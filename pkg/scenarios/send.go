@@ -135,6 +135,9 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 	if dial, ok := errors.AsType[*net.OpError](s.x.Err); ok && dial.Op == "dial" {
 		return nil, l.w.unreachable(s.x.Err) // not its answer, but our surroundings
 	}
+	if err := l.w.stranger(s, run.bound.Expect); err != nil {
+		return nil, err
+	}
 	switch {
 	case ctx.Err() != nil && s.x.Outcome == client.Failed:
 		return nil, context.Cause(ctx) // the run was stopped, not the request
