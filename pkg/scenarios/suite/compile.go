@@ -5,11 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/llmlimit/llmlimit/internal/nearest"
@@ -211,19 +209,6 @@ func (c *compiler) scenario(p *Program, sc *Scenario, selection selection) {
 	}
 }
 
-// needsTarget refuses a cell that will run against a gateway that nobody has named:
-// its url is an environment variable that is not set.
-func (c *compiler) needsTarget(cell *Cell) {
-	url := c.suite.root.get("target").get("url")
-	if c.options.Env == nil || c.options.Target != nil || url == nil || cell.Target.URL != "" || cell.Target.Serve != nil {
-		return
-	}
-	c.report(Problem{
-		Pos: url.pos, Message: fmt.Sprintf("no gateway is named: %s is not set", strings.Trim(url.text, "${}")),
-		Expected: "that variable, or --target URL, or --target-file FILE", Anchor: "target",
-	})
-}
-
 // cell builds one choice of a matrix.
 func (c *compiler) cell(p *Program, sc *Scenario, choice []coordinate, scope scope) *Cell {
 	cell := &Cell{Pos: sc.Pos, Scenario: sc, Matrix: map[string]any{}, Vars: c.vars, Start: DefaultStart}
@@ -305,95 +290,6 @@ func skipReason(f *Features, feature string) string {
 	return fmt.Sprintf("the feature %s is not declared as supported", feature)
 }
 
-// target resolves the target for one cell: the suite's, or that of the options.
-func (c *compiler) target(scope *scope) *Target {
-	n := c.suite.root.get("target")
-	file, lines := c.suite.Pos.File, c.sources[c.suite.Pos.File]
-	if c.options.Target != nil {
-		n, file, lines = c.options.Target.root.get("target"), c.options.Target.root.pos.File, c.options.Target.lines
-	}
-	if n != nil && c.options.URL != "" { // it replaces the suite's, which may name what is not set
-		n = n.without("url")
-	}
-	out := &Target{}
-	if n != nil {
-		opaque := n.get("serve").get("rules")
-		quiet := n
-		if opaque != nil { // its names are resolved in its text, to keep lines and columns
-			quiet = n.with("serve", n.get("serve").without("rules"))
-		}
-		resolved := scope.resolve(quiet, func(err *nameError) {
-			if !err.unset || !mayBeUnset(n, err.at) {
-				c.report(err.problem())
-			}
-		})
-		newDecoder(file, lines, c.report).decode(emptied(resolved, mayBeUnset), reflect.ValueOf(out).Elem(), "")
-		if opaque != nil && out.Serve != nil {
-			out.Serve.Rules = &Opaque{Pos: opaque.pos, Data: scope.resolveText(cut(lines, opaque), opaque, c.report)}
-		}
-	}
-	if c.options.URL != "" {
-		out.URL, out.Serve = c.options.URL, nil
-	}
-	maps.DeleteFunc(out.Hooks, func(_ string, argv []string) bool {
-		return slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, "${env.") })
-	})
-	return out
-}
-
-// ProfileAnchor is where the documentation says what a profile asks of a target.
-const ProfileAnchor = "profiles"
-
-// reference holds the limits of a target file against those that a profile is written
-// for: its requests are of sizes that prove something at that limit and no other.
-func (c *compiler) reference(runID string) {
-	if c.suite.Profile == nil || c.options.Target == nil || len(c.suite.Scenarios) == 0 {
-		return
-	}
-	scope := &scope{vars: c.vars, env: c.options.Env, run: map[string]any{"id": runID}, used: c.used}
-	own := *c
-	own.options.Target, own.reporter = nil, &reporter{} // what is wrong with the suite's block is said elsewhere
-	written := own.target(scope).Limits
-	for _, declared := range c.target(scope).Limits {
-		i := slices.IndexFunc(written, func(l Limit) bool { return l.Name == declared.Name })
-		if i < 0 || written[i].like(declared) {
-			continue
-		}
-		c.report(Problem{
-			Pos: declared.Pos, Message: fmt.Sprintf("the limit %s is %s; the profile %s is written for %s", declared.Name, declared.Size(), c.suite.Profile.Name, written[i].Size()),
-			Expected: "one client of the gateway with that limit, for the time of the test", Anchor: ProfileAnchor,
-		})
-	}
-}
-
-// mayBeUnset tells whether a node is one where an unset environment variable
-// just switches a feature or a hook off, or leaves the gateway to be named by --target.
-func mayBeUnset(target, at *node) bool {
-	if at == nil {
-		return false
-	}
-	for _, hook := range target.get("hooks").entries() {
-		if slices.Contains(hook.value.children(), at) {
-			return true
-		}
-	}
-	return target.get("url") == at || target.get("metrics").get("url") == at || target.get("ledger").get("url") == at
-}
-
-// emptied replaces what is still an environment name in such places.
-func emptied(target *node, optional func(target, at *node) bool) *node {
-	if url := target.get("url"); url != nil && optional(target, url) && strings.HasPrefix(url.text, "${env.") {
-		target = target.without("url")
-	}
-	for _, part := range []string{"metrics", "ledger"} {
-		url := target.get(part).get("url")
-		if url != nil && optional(target, url) && strings.HasPrefix(url.text, "${env.") {
-			target = target.with(part, target.get(part).with("url", &node{pos: url.pos, quoted: true}))
-		}
-	}
-	return target
-}
-
 // mock resolves the mock for one cell and its plans.
 func (c *compiler) mock(scope *scope, b *builder) *Mock {
 	n := c.suite.root.get("backend").get("mock")
@@ -412,84 +308,6 @@ func (c *compiler) mock(scope *scope, b *builder) *Mock {
 	}
 	b.plans.base = out.Plan
 	return out
-}
-
-// resolveText interpolates in a piece of the file that nobody here reads. A
-// quoted lone name becomes the bare value, so that its type is kept.
-func (s *scope) resolveText(data []byte, at *node, report func(Problem)) []byte {
-	lines := strings.Split(string(data), "\n")
-	for i, line := range lines {
-		if !strings.Contains(line, "${") || strings.HasPrefix(strings.TrimSpace(line), "#") {
-			continue
-		}
-		lines[i] = quotedInterpolation.ReplaceAllStringFunc(line, func(found string) string {
-			bare := strings.Trim(found, `"'`)
-			name := interpolation.FindStringSubmatch(bare)[1]
-			value, isOpen, err := s.lookup(name)
-			if err != nil {
-				column := utf8.RuneCountInString(line[:strings.Index(line, found)]) + 1
-				report(Problem{Pos: Pos{File: at.pos.File, Line: at.pos.Line + i, Column: column}, Width: utf8.RuneCountInString(found), Message: err.message, Nearest: err.nearest, Anchor: "interpolation"})
-				return found
-			}
-			if isOpen {
-				return found
-			}
-			if found == bare { // inside of a longer text
-				return asText(plain(value))
-			}
-			return display(plain(value))
-		})
-	}
-	return []byte(strings.Join(lines, "\n"))
-}
-
-// view is what expressions see of a target that declares its limits.
-func (t *Target) view() *TargetView {
-	out := &TargetView{Settle: DefaultSettle, Tolerance: float64(t.Tolerance), Limits: map[string]LimitView{}}
-	if t.Settle != nil {
-		out.Settle = *t.Settle
-	}
-	for _, limit := range t.Limits {
-		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.Most(), Rate: limit.Rate()}
-	}
-	return out
-}
-
-// lend puts limits into a view that a scenario is about and the target does not
-// declare, so that its names mean something, and gives the first such one.
-func (t *TargetView) lend(target *Target, names []string) (undeclared string) {
-	for _, name := range names {
-		if _, known := t.Limits[name]; known || target.Serve != nil {
-			continue
-		}
-		if undeclared == "" {
-			undeclared = name
-		}
-		t.Limits[name] = LimitView{Amount: 1, Per: time.Second, Burst: 1, Rate: 1}
-	}
-	return undeclared
-}
-
-// interpolated is `target` for ${target.…}.
-func (t *TargetView) interpolated(target *Target) map[string]any {
-	limits := map[string]any{}
-	for name, l := range t.Limits {
-		limits[name] = map[string]any{"amount": l.Amount, "per": l.Per, "burst": l.Burst, "rate": l.Rate}
-	}
-	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits, "lease": target.Lease, "url": target.URL}
-}
-
-// limitNames are the declared ones; nil means that any name may be asked for,
-// because the limits are in rules that only target and judge read.
-func (t *Target) limitNames() []string {
-	if t.Serve != nil {
-		return nil
-	}
-	names := []string{}
-	for _, limit := range t.Limits {
-		names = append(names, limit.Name)
-	}
-	return names
 }
 
 // stepIDs are those of a list and its branches.
