@@ -348,6 +348,10 @@ func (p *prober) estimator(ctx context.Context) error {
 			continue
 		}
 		fell := float64(p.edge - edge) // each of both edges is rounded up by less than one token
+		if fell < -1 {
+			p.note("a longer prompt left more room than a shorter one: what prompts are reserved for cannot be told")
+			continue
+		}
 		*kind.at = &Interval{max(0, fell-1) / float64(kind.extra), (fell + 1) / float64(kind.extra)}
 	}
 	return p.wholeBurst()

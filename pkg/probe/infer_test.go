@@ -33,6 +33,7 @@ type gateway struct {
 	key      string        // of its upstream
 	gives    time.Duration // up after so long without an answer of its upstream
 	back     bool          // and gives back what was taken
+	discount bool          // takes less for longer prompts
 	lease    time.Duration // after which what was taken is given back, whatever happens
 	alters   bool          // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
 	garbles  bool          // refuses streams, and sends whole answers as streams with a usage of its own
@@ -70,6 +71,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cost := gjson.GetBytes(body, "max_tokens").Int() + int64(len(body)/10)
 	if g.after {
 		cost = 0
+	}
+	if g.discount {
+		cost = gjson.GetBytes(body, "max_tokens").Int() - int64(len(body)/100)
 	}
 	if !g.take(key, cost, true) {
 		http.Error(w, `{"error":{"message":"no"}}`, http.StatusTooManyRequests)
@@ -231,6 +235,19 @@ func TestSilence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// No interval is upside down: what makes no sense is said.
+func TestNonsensePrompts(t *testing.T) {
+	behind(t, &gateway{limit: 20000, discount: true}, func(ctx context.Context, w *Wire) {
+		r, err := Infer(ctx, w, Settings{Identities: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.PerChar != nil || !strings.Contains(strings.Join(r.Notes, "\n"), "a longer prompt left more room") {
+			t.Errorf("found %v tokens per character, notes %q", r.PerChar, r.Notes)
+		}
+	})
 }
 
 // A header that the limiter does not look at is no identity.
