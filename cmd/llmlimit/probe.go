@@ -184,6 +184,7 @@ func (a *app) probe(ctx context.Context, url string, f gatewayFlags, settings pr
 	found.WriteBlock(a.stdout, url, f.identity, f.body)
 	switch {
 	case found.Stopped == "":
+		fmt.Fprintln(a.stderr, "\nnext: correct the block by what you know; `llmlimit validate FILE` says which checks of the profile it leaves out, and why")
 		return nil
 	case !found.Enforced:
 		return failWith(exitGuard, "no limit was met within %d requests and %d tokens: none is enforced for this client, or it is larger", w.Cost().Requests, w.Cost().Tokens).
