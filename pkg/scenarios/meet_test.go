@@ -231,7 +231,7 @@ func TestStranger(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		key := r.Header.Get("X-Key")
-		if key == "k2" || served[key] == 2 {
+		if key == "" || key == "k2" || served[key] == 2 {
 			http.Error(w, `{"error":"no such key"}`, http.StatusUnauthorized)
 			return
 		}
@@ -242,7 +242,9 @@ func TestStranger(t *testing.T) {
 	text := strings.Replace(outside(mock, server.URL, "  identity: { header: x-key, pool: [ k1, k2, k3, k4 ] }"), "  - id: second\n    steps: [ { send: { key: other }, expect: { status: 200 } } ]", `  - id: second
     steps: [ { send: {}, expect: { status: 200 } } ]
   - id: third
-    steps: [ { send: { key: k2 }, expect: { status: [ 200, 401 ] } }, { send: {}, repeat: 3, expect: { status: 200 } } ]`, 1)
+    steps: [ { send: { key: k2 }, expect: { status: [ 200, 401 ] } }, { send: {}, repeat: 3, expect: { status: 200 } } ]
+  - id: fourth
+    steps: [ { drain: { until: res.status == 401, at-most: 2, request: { nobody: true } } } ]`, 1)
 	r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), scenarios.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -254,6 +256,7 @@ func TestStranger(t *testing.T) {
 		{scenarios.Pass, ""},
 		{scenarios.Error, "refuses the credentials: status 401, \"no such key\"; correct target.headers or target.identity"},
 		{scenarios.Fail, "found 401, expected 200"},
+		{scenarios.Pass, ""},
 	} {
 		if s := r.Suites[0].Scenarios[i]; s.Outcome != want.outcome || !strings.Contains(s.Reason, want.reason) {
 			t.Error(dump(s))
