@@ -65,6 +65,8 @@ type Sent struct {
 	Bytes    int64 `json:"bytes"`
 	Flushes  int   `json:"flushes"`
 
+	Head    time.Time `json:"-"` // after the headers were written: with the first bytes of the body, or before them
+	HeadNS  int64     `json:"head_ns,omitempty"`
 	First   time.Time `json:"-"` // after the first byte of the body was written
 	FirstNS int64     `json:"first_ns,omitempty"`
 	// Usage is the instant after the last byte of the final usage was written; zero if it never was.

@@ -89,7 +89,9 @@ func (p *player) body(ctx context.Context) error {
 		return p.out.abort(p.a.ending == endReset)
 	case endWhole, endHang:
 	}
-	return p.out.end(ctx)
+	err := p.out.end(ctx)
+	p.headed()
+	return err
 }
 
 // segment waits, writes one piece, and flushes it.
@@ -161,7 +163,15 @@ func (p *player) flush() error {
 		return errors.Join(errGone, err)
 	}
 	p.sent.Flushes++
+	p.headed()
 	return nil
+}
+
+// headed notes that the headers are out, if they are now.
+func (p *player) headed() {
+	if p.sent.Status != 0 && p.sent.Head.IsZero() {
+		p.sent.Head = p.m.opts.Now()
+	}
 }
 
 // stall sends nothing more until the fault's time is over or the client has left, and closes the connection. A client that
@@ -207,7 +217,7 @@ func (p *player) sleep(ctx context.Context, d time.Duration) error {
 // finish fills what is computed at the end.
 func (p *player) finish() Sent {
 	s := p.sent
-	s.FirstNS, s.UsageNS, s.LastNS = unixNano(s.First), unixNano(s.Usage), unixNano(s.Last)
+	s.HeadNS, s.FirstNS, s.UsageNS, s.LastNS = unixNano(s.Head), unixNano(s.First), unixNano(s.Usage), unixNano(s.Last)
 	s.SHA256 = p.a.sum
 	body := p.a.whole[:s.Bytes]
 	if len(body) < len(p.a.whole) {

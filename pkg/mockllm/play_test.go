@@ -43,6 +43,26 @@ func TestTimingIsExactInVirtualTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		near(t, "whole", b.last("w").Sent.First.Sub(begun), 1800*time.Millisecond)
+		near(t, "its headers", b.last("w").Sent.Head.Sub(begun), 1800*time.Millisecond)
+	})
+}
+
+// Headers may be out while nothing behind them is: the journal has both instants.
+func TestHeadersAlone(t *testing.T) {
+	t.Parallel()
+	p := Plan{
+		Timing: Timing{TTFT: Every(time.Second)}, HTTP: HTTP{Status: http.StatusFound, Encoding: "br", Framing: "close"},
+		Fault: Fault{Kind: "truncate", After: After{MS: new(int64(45))}},
+	}
+	inBubble(t, Options{Plan: p}, func(b *bench) {
+		begun := time.Now()
+		_, _, _ = b.post(chatPath, chatBody, "id=s") // it is cut
+		e := b.last("s")
+		near(t, "headers", e.Sent.Head.Sub(begun), time.Second)
+		near(t, "first byte behind them", e.Sent.First.Sub(begun), 1045*time.Millisecond)
+		if e.Sent.HeadNS != e.Sent.Head.UnixNano() {
+			t.Errorf("head_ns %d is not %v", e.Sent.HeadNS, e.Sent.Head)
+		}
 	})
 }
 

@@ -95,9 +95,10 @@ func byStatus(status int, whole bool) judge.Outcome {
 	return judge.OutcomeNoUsage
 }
 
-// mockBegan tells whether the mock had written anything before an instant.
+// mockBegan tells whether the mock had written anything before an instant: headers
+// may leave long before the first byte behind them.
 func mockBegan(e *mockllm.Entry, at time.Time) bool {
-	return e.Sent.Status != 0 && !e.Sent.First.IsZero() && e.Sent.First.Before(at)
+	return e.Sent.Status != 0 && !e.Sent.Head.IsZero() && e.Sent.Head.Before(at)
 }
 
 // onTheWay is how much of an answer may lie between mock and client without a target

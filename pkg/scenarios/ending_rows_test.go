@@ -16,7 +16,7 @@ func answered() (*mockllm.Entry, *sentRequest) {
 	at := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
 	e := &mockllm.Entry{
 		End: "complete", EndAt: at, Dialect: "openai-chat", Stream: true, Usage: mockllm.Totals{In: 10, Out: 40, Total: 50},
-		Sent: mockllm.Sent{Status: http.StatusOK, First: at.Add(-time.Second), Usage: at, UsageNS: at.UnixNano()},
+		Sent: mockllm.Sent{Status: http.StatusOK, Head: at.Add(-time.Second), Usage: at, UsageNS: at.UnixNano()},
 	}
 	return e, &sentRequest{x: &client.Exchange{Outcome: client.Complete, Status: http.StatusOK, Ended: at, Header: http.Header{}}}
 }
@@ -54,6 +54,8 @@ func TestEndingRows(t *testing.T) {
 		{"left, and the upstream went with him", both(left, gone, noUsage), judge.OutcomeLeft},
 		{"left, and the upstream ended without a usage: perhaps the drain did not see it", both(left, noUsage), judge.OutcomeUnknown},
 		{"left, and the upstream had failed: two rows fit", both(left, status(500, 0)), judge.OutcomeUnknown},
+		{"left before the upstream's headers", both(left, noUsage, gone, status(302, 0), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Head = e.EndAt }), judge.OutcomeLeftEarly},
+		{"left between the upstream's headers and what is behind them", both(left, noUsage, gone, status(302, 0)), judge.OutcomeUnknown},
 		{"left an error", both(left, status(200, 502)), judge.OutcomeUnknown},
 		{"left something that is wrong on purpose", both(left, wrong), judge.OutcomeUnknown},
 		{"a gateway that could not read the answer", both(wrong, status(200, 502)), judge.OutcomeUnknown},

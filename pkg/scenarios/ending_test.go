@@ -33,7 +33,7 @@ func TestEndingOfWhoLeft(t *testing.T) {
 			e := &mockllm.Entry{
 				End: "complete", EndAt: at, Dialect: "openai-chat", Usage: mockllm.Totals{In: 10, Out: 40, Total: 50},
 				Plan: mockllm.Plan{Usage: mockllm.Usage{In: mockllm.Count(10), Out: mockllm.Count(40)}},
-				Sent: mockllm.Sent{Status: c.status, First: at, Usage: at, UsageNS: at.UnixNano()},
+				Sent: mockllm.Sent{Status: c.status, Head: at, Usage: at, UsageNS: at.UnixNano()},
 			}
 			s := &sentRequest{x: &client.Exchange{Outcome: client.Cancelled, Ended: ended, Header: http.Header{}}}
 			var r judge.Request
