@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -11,18 +13,22 @@ import (
 // helpWidth is how wide help is where nobody knows the terminal, and at most.
 const helpWidth = 100
 
+// helpFunctions are for all programs in this process: cobra has one table of them.
+var helpFunctions = sync.OnceFunc(func() { cobra.AddTemplateFunc("fill", fill) })
+
 // fitHelp makes the help of all commands fit the terminal.
 func (a *app) fitHelp(root *cobra.Command) {
-	width := a.columns()
-	cobra.AddTemplateFunc("fill", func(text string) string { return fill(text, width) })
-	cobra.AddTemplateFunc("columns", func() int { return width })
+	helpFunctions()
+	fit := func(template string) string {
+		return strings.ReplaceAll(template, "COLUMNS", strconv.Itoa(a.columns()))
+	}
 	template := root.UsageTemplate()
-	template = strings.ReplaceAll(template, ".LocalFlags.FlagUsages |", "(.LocalFlags.FlagUsagesWrapped columns) |")
-	template = strings.ReplaceAll(template, ".InheritedFlags.FlagUsages |", "(.InheritedFlags.FlagUsagesWrapped columns) |")
-	root.SetUsageTemplate(template)
-	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces | fill}}
+	template = strings.ReplaceAll(template, ".LocalFlags.FlagUsages |", "(.LocalFlags.FlagUsagesWrapped COLUMNS) |")
+	template = strings.ReplaceAll(template, ".InheritedFlags.FlagUsages |", "(.InheritedFlags.FlagUsagesWrapped COLUMNS) |")
+	root.SetUsageTemplate(fit(template))
+	root.SetHelpTemplate(fit(`{{with (or .Long .Short)}}{{fill (trimTrailingWhitespaces .) COLUMNS}}
 
-{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`))
 }
 
 // columns is how wide prose may be on this stdout.

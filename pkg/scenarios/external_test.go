@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
@@ -23,10 +24,13 @@ func TestTargetByURL(t *testing.T) {
 	}
 	mock := l.Addr().String()
 	l.Close()
+	var mu sync.Mutex
 	seen := map[string]bool{}
 	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: mock})
+		mu.Lock()
 		seen[r.In.Header.Get("X-Tenant")] = true
+		mu.Unlock()
 		for name := range r.Out.Header {
 			if strings.Contains(strings.ToLower(name), "llmlimit") {
 				r.Out.Header.Del(name)
