@@ -37,7 +37,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		certain := !mockBegan(e, s.x.Ended) || answered == http.StatusOK
 		if early && certain {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && e.End != "client_gone" {
+		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && (e.End != "client_gone" || endedTooSoon(e)) {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
@@ -58,6 +58,8 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeTimeout
 	case r.Early != nil && e.Plan.Fault.Kind == "error_event":
 		r.Outcome = judge.OutcomeUnknown // what counts is the usage before the error, and nobody noted where it was
+	case r.Usage == nil && endedTooSoon(e):
+		r.Outcome = judge.OutcomeUnknown // whoever read as far as its first end was told a usage, and it is not the true one
 	default:
 		r.Outcome = byStatus(e.Sent.Status, whole)
 	}
@@ -72,6 +74,23 @@ func misshapen(e *mockllm.Entry) bool {
 		}
 	}
 	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
+}
+
+// endingUsage is a field of the usage that ends a stream, by the dialects in which one
+// does. A second one behind it comes after the end.
+var endingUsage = map[string]string{
+	"openai-chat": `"prompt_tokens"`, "openai-completions": `"prompt_tokens"`, "gemini": `"promptTokenCount"`, "bedrock-converse": `"inputTokens"`,
+}
+
+// endedTooSoon tells whether a stream may have come to an end of its dialect, with a
+// usage that was to be followed by the true one.
+func endedTooSoon(e *mockllm.Entry) bool {
+	field, ends := endingUsage[e.Dialect]
+	often := e.Plan.UsageAt == "twice" || e.Plan.UsageAt == "every" && e.Dialect == "bedrock-converse"
+	if !ends || !often || !e.Stream {
+		return false
+	}
+	return unkept(e) > 0 || bytes.Contains(client.Plain(e.Sent.Body, e.Plan.HTTP.Encoding), []byte(field))
 }
 
 // torn tells whether a whole answer is no JSON to anybody: what many readers forgive, a

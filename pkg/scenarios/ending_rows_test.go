@@ -44,6 +44,13 @@ func TestEndingRows(t *testing.T) {
 	wrong := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "garbage" }
 	whole := func(e *mockllm.Entry, s *sentRequest) { e.Stream, s.torn = false, true }
 	early := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.UsageAt = "early" }
+	broken := both(noUsage, func(e *mockllm.Entry, s *sentRequest) { e.End, s.x.Outcome = "fault:fin", client.Failed })
+	told := func(dialect, usageAt, wrote string) change {
+		return func(e *mockllm.Entry, _ *sentRequest) {
+			e.Dialect, e.Plan.UsageAt, e.Sent.Body, e.Sent.Bytes = dialect, usageAt, []byte(wrote), int64(len(wrote))
+		}
+	}
+	half := `data: {"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}`
 	for _, c := range []struct {
 		name   string
 		change change
@@ -69,6 +76,13 @@ func TestEndingRows(t *testing.T) {
 		{"given up by the target", both(gone, noUsage, status(200, 504), func(_ *mockllm.Entry, s *sentRequest) { s.x.Outcome = client.Failed }), judge.OutcomeTimeout},
 		{"an error in the stream, after a usage", both(noUsage, early, func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "error_event" }), judge.OutcomeUnknown},
 		{"broken off", both(noUsage, func(e *mockllm.Entry, s *sentRequest) { e.End, s.x.Outcome = "reset", client.Failed }), judge.OutcomeCut},
+		{"broken off behind the first of two usages, which is an end", both(broken, told("openai-chat", "twice", half)), judge.OutcomeUnknown},
+		{"the same, of which the journal kept nothing", both(broken, told("openai-chat", "twice", ""), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Bytes = 9 }), judge.OutcomeUnknown},
+		{"broken off before either of two usages", both(broken, told("openai-chat", "twice", `data: {"choices":[{}],"usage":null}`)), judge.OutcomeCut},
+		{"broken off behind a usage so far, which is no end", both(broken, told("openai-chat", "every", half)), judge.OutcomeCut},
+		{"broken off behind a usage so far, which is an end", both(broken, told("bedrock-converse", "every", `{"usage":{"inputTokens":10}}`)), judge.OutcomeUnknown},
+		{"broken off behind a usage in a dialect that has another end", both(broken, told("anthropic", "twice", half)), judge.OutcomeCut},
+		{"left behind the first of two usages", both(left, gone, noUsage, told("openai-completions", "twice", half)), judge.OutcomeUnknown},
 		{"without a usage", noUsage, judge.OutcomeNoUsage},
 		{"empty", both(noUsage, status(204, 204)), judge.OutcomeEmpty},
 		{"elsewhere", both(noUsage, status(302, 302)), judge.OutcomeEmpty},

@@ -161,19 +161,25 @@ func ContentWithin(body []byte, contentType, encoding string) int64 {
 	if strings.HasPrefix(contentType, "application/vnd.amazon.eventstream") {
 		return int64(len(body))
 	}
-	plain := body
-	if encoding = strings.TrimSuffix(encoding, "-flush"); encoding != "" && encoding != "none" {
-		from, done, err := decode(bytes.NewReader(body), encoding)
-		if err != nil {
-			return 0 // not even its beginning is there
-		}
-		defer done()
-		plain, _ = io.ReadAll(from) // as far as it goes
-	}
+	plain := Plain(body, encoding)
 	if contentType == "" || strings.HasPrefix(contentType, "text/event-stream") || gjson.ValidBytes(plain) {
 		return ContentBytes(plain, contentType)
 	}
 	return int64(len(plain)) // whoever reads on behind what is wrong finds no more than that
+}
+
+// Plain is a body, perhaps cut, without its encoding: as far as it goes.
+func Plain(body []byte, encoding string) []byte {
+	if encoding = strings.TrimSuffix(encoding, "-flush"); encoding == "" || encoding == "none" {
+		return body
+	}
+	from, done, err := decode(bytes.NewReader(body), encoding)
+	if err != nil {
+		return nil // not even its beginning is there
+	}
+	defer done()
+	plain, _ := io.ReadAll(from)
+	return plain
 }
 
 // textKeys are the names under which the dialects put text, reasoning and
