@@ -326,3 +326,20 @@ func TestContentBytes(t *testing.T) {
 		}
 	}
 }
+
+// Frames that nobody here looks into hold at most what they are, once they are decoded.
+func TestContentWithinFrames(t *testing.T) {
+	const frames, kind = 4000, "application/vnd.amazon.eventstream"
+	plain := bytes.Repeat([]byte("frame"), frames/5)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(plain); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	if got := client.ContentWithin(plain, kind, ""); got != frames {
+		t.Errorf("as they are: %d bytes, want %d", got, frames)
+	}
+	if got := client.ContentWithin(packed.Bytes(), kind, "gzip"); got != frames {
+		t.Errorf("packed into %d bytes: %d, want %d", packed.Len(), got, frames)
+	}
+}

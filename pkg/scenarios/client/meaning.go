@@ -158,14 +158,11 @@ func ContentBytes(body []byte, contentType string) int64 {
 // ContentWithin is the most text that a body can hold, as it was written: in its
 // encoding, and perhaps cut. Frames that are not text are not looked into.
 func ContentWithin(body []byte, contentType, encoding string) int64 {
-	if strings.HasPrefix(contentType, "application/vnd.amazon.eventstream") {
-		return int64(len(body))
-	}
 	plain := Plain(body, encoding)
 	if contentType == "" || strings.HasPrefix(contentType, "text/event-stream") || gjson.ValidBytes(plain) {
 		return ContentBytes(plain, contentType)
 	}
-	return int64(len(plain)) // whoever reads on behind what is wrong finds no more than that
+	return int64(len(plain)) // whoever reads frames, or on behind what is wrong, finds no more than that
 }
 
 // Plain is a body, perhaps cut, without its encoding: as far as it goes.
