@@ -35,9 +35,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		answered := e.Sent.Status
 		early := s.x.Status == 0 && !mockBegan(e, s.x.Ended.Add(-w.slack()))
 		certain := !mockBegan(e, s.x.Ended) || answered == http.StatusOK
-		if early && headAlone(e) {
-			r.Outcome = judge.OutcomeUnknown // the target may have had the head, and kept it to itself until there was more
-		} else if early && certain {
+		if early && certain {
 			r.Outcome = judge.OutcomeLeftEarly
 		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && (e.End != "client_gone" || endedTooSoon(e)) {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
@@ -121,9 +119,6 @@ func byStatus(status int, whole bool) judge.Outcome {
 func mockBegan(e *mockllm.Entry, at time.Time) bool {
 	return e.Sent.Status != 0 && !e.Sent.Head.IsZero() && e.Sent.Head.Before(at)
 }
-
-// headAlone tells whether the mock sent its headers before it had anything to follow them.
-func headAlone(e *mockllm.Entry) bool { return e.Sent.Flushes > e.Sent.Segments }
 
 // onTheWay is how much of an answer may lie between mock and client without a target
 // that would mind: whoever reads on for a client that has left reads so much.

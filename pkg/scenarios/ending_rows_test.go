@@ -51,7 +51,6 @@ func TestEndingRows(t *testing.T) {
 		}
 	}
 	half := `data: {"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}`
-	headless := both(left, gone, noUsage, status(200, 0), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.First = time.Time{} })
 	for _, c := range []struct {
 		name   string
 		change change
@@ -84,8 +83,7 @@ func TestEndingRows(t *testing.T) {
 		{"broken off behind a usage so far, which is an end", both(broken, told("bedrock-converse", "every", `{"usage":{"inputTokens":10}}`)), judge.OutcomeUnknown},
 		{"broken off behind a usage in a dialect that has another end", both(broken, told("anthropic", "twice", half)), judge.OutcomeCut},
 		{"left behind the first of two usages", both(left, gone, noUsage, told("openai-completions", "twice", half)), judge.OutcomeUnknown},
-		{"left before the head", headless, judge.OutcomeLeftEarly},
-		{"left when nothing but the head had come", both(headless, func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Flushes = 1 }), judge.OutcomeUnknown},
+		{"left when nothing but the head had come", both(left, gone, noUsage, status(200, 0)), judge.OutcomeLeft},
 		{"without a usage", noUsage, judge.OutcomeNoUsage},
 		{"empty", both(noUsage, status(204, 204)), judge.OutcomeEmpty},
 		{"elsewhere", both(noUsage, status(302, 302)), judge.OutcomeEmpty},
