@@ -6,7 +6,7 @@ import (
 )
 
 // bedrockConverse is Converse and ConverseStream. The stream is binary frames; its usage is in the metadata frame, which
-// is also its end.
+// is also its end where the message has stopped before it. A metadata frame inside of a message tells the usage so far.
 var bedrockConverse = &capping{
 	endpoint: endpoint{
 		name:     "bedrock.converse",
@@ -93,7 +93,14 @@ func readConverse(e *event) {
 			e.skip()
 		}
 	}
-	e.terminal = e.name == "metadata"
+	switch e.name {
+	case "messageStart":
+		e.choices.add(0)
+	case "messageStop":
+		e.finished.add(0)
+	case "metadata":
+		e.trailing = true
+	}
 }
 
 func readConverseMessage(e *event) {

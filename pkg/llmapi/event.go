@@ -17,6 +17,8 @@ type event struct {
 	content, repeated int64
 	// terminal tells that the stream is complete with this event; failed that it is an error.
 	terminal, failed bool
+	// trailing tells that the stream is complete with this event once every choice has finished.
+	trailing bool
 	// choices tells which choices (candidates) occurred in this event and which of them finished.
 	choices, finished choiceSet
 	// block is the index of the content block that this event opens or closes, for dialects that have them.

@@ -177,7 +177,8 @@ func (t *tally) add(e *event, spec *responseReader, paths []string) {
 	}
 	given := t.take(e, spec, paths)
 	usageOnly := given && t.valid && e.choices.empty()
-	if e.terminal || spec.doneEnds && usageOnly && !t.choices.empty() && t.finished.covers(t.choices) {
+	trailing := e.trailing || spec.doneEnds && usageOnly && !t.choices.empty()
+	if e.terminal || trailing && t.finished.covers(t.choices) {
 		t.ended = true
 	}
 }

@@ -97,6 +97,8 @@ const (
 func TestStreams(t *testing.T) {
 	metadata := string(frame(t, "event", "metadata", `{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7}}`))
 	throttled := string(frame(t, "exception", "throttlingException", `{"message":"slow down"}`))
+	opened := string(frame(t, "event", "messageStart", `{"role":"assistant"}`))
+	stopped := string(frame(t, "event", "messageStop", `{"stopReason":"end_turn"}`))
 	broken := []byte(metadata)
 	broken[len(broken)-20] ^= 1
 	tests := []struct {
@@ -161,7 +163,10 @@ func TestStreams(t *testing.T) {
 		{"gemini, an array without a comma", geminiPath, []byte(`[{"usageMetadata":{"promptTokenCount":7}}{}]`), 7, false, llmapi.MissingUnreadable, false},
 		{"gemini, in an envelope", geminiPath, sse(`{"response":{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":7}}}`), 7, true, "", false},
 
-		{"converse", conversePath, []byte(metadata), 7, true, "", false},
+		{"converse", conversePath, []byte(opened + stopped + metadata), 7, true, "", false},
+		{"converse, from the middle", conversePath, []byte(metadata), 7, true, "", false},
+		{"converse, cut behind a usage so far", conversePath, []byte(opened + metadata), 7, false, llmapi.MissingTruncated, false},
+		{"converse, cut behind the message", conversePath, []byte(opened + metadata + stopped), 7, false, llmapi.MissingTruncated, false},
 		{"converse, an exception", conversePath, []byte(throttled), 0, false, llmapi.MissingAbsent, true},
 		{"converse, a wrong checksum", conversePath, broken, 0, false, llmapi.MissingUnreadable, false},
 
