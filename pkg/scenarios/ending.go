@@ -30,6 +30,8 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	switch {
 	case left && whole && w.byURL() && e.Sent.Bytes-s.bytes > onTheWay:
 		r.Outcome = judge.OutcomeUnknown // the usage was written, and who knows whether anybody has read so far
+	case left && e.Sent.Status != http.StatusOK && s.x.Ended.Equal(endOf(e)):
+		r.Outcome = judge.OutcomeUnknown // at one instant, so that either may have been first, and two rows fit
 	case left && s.x.Ended.Add(-w.slack()).Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
 		answered := e.Sent.Status

@@ -63,6 +63,8 @@ func TestEndingRows(t *testing.T) {
 		{"left, and the upstream had failed: two rows fit", both(left, status(500, 0)), judge.OutcomeUnknown},
 		{"left before the upstream's headers", both(left, noUsage, gone, status(302, 0), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Head = e.EndAt }), judge.OutcomeLeftEarly},
 		{"left between the upstream's headers and what is behind them", both(left, noUsage, gone, status(302, 0)), judge.OutcomeUnknown},
+		{"left at the instant at which the upstream had failed", both(left, noUsage, status(500, 500), func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt }), judge.OutcomeUnknown},
+		{"left after the upstream had failed", both(left, noUsage, status(500, 500), func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt.Add(1) }), judge.OutcomeServerError},
 		{"left an error", both(left, status(200, 502)), judge.OutcomeUnknown},
 		{"left something that is wrong on purpose", both(left, wrong), judge.OutcomeUnknown},
 		{"a gateway that could not read the answer", both(wrong, status(200, 502)), judge.OutcomeUnknown},
