@@ -343,3 +343,28 @@ func TestContentWithinFrames(t *testing.T) {
 		t.Errorf("packed into %d bytes: %d, want %d", packed.Len(), got, frames)
 	}
 }
+
+// A piece that was torn is missing among the deltas of Responses, and still in the whole
+// response that follows them: a target may have read either.
+func TestContentWithinATornStream(t *testing.T) {
+	const events = "text/event-stream"
+	delta := func(text string) string { return `{"type":"response.output_text.delta","delta":"` + text + `"}` }
+	whole := `{"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"12345"}]}]}}`
+	for _, tc := range []struct {
+		name, body  string
+		least, most int64
+	}{
+		{"whole", sse(delta("12"), delta("345"), whole), 5, 5},
+		{"a delta torn", sse(`{"type":"response.output_te`, delta("345"), whole), 3, 5},
+		{"the whole torn", sse(delta("12"), delta("345"), whole[:len(whole)-1]), 5, 5},
+		{"nothing but deltas", sse(delta("12")), 2, 2},
+		{"the whole twice", sse(whole, whole), 0, 5},
+	} {
+		if got := client.ContentBytes([]byte(tc.body), events); got != tc.least {
+			t.Errorf("%s: %d bytes, want %d", tc.name, got, tc.least)
+		}
+		if got := client.ContentWithin([]byte(tc.body), events, "none"); got != tc.most {
+			t.Errorf("%s: at most %d bytes, want %d", tc.name, got, tc.most)
+		}
+	}
+}

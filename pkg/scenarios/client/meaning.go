@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -146,13 +147,21 @@ func ContentBytes(body []byte, contentType string) int64 {
 		return textOf(string(body))
 	}
 	var total int64
-	for event, err := range sse.Read(bytes.NewReader(body), &sse.ReadConfig{MaxEventSize: maxEvent}) {
-		if err != nil {
-			break
-		}
-		total += textOf(event.Data)
+	for data := range eventsOf(body) {
+		total += textOf(data)
 	}
 	return total
+}
+
+// eventsOf are the data of the events of a stream, as far as it can be read.
+func eventsOf(body []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for event, err := range sse.Read(bytes.NewReader(body), &sse.ReadConfig{MaxEventSize: maxEvent}) {
+			if err != nil || !yield(event.Data) {
+				return
+			}
+		}
+	}
 }
 
 // ContentWithin is the most text that a body can hold, as it was written: in its
@@ -160,9 +169,24 @@ func ContentBytes(body []byte, contentType string) int64 {
 func ContentWithin(body []byte, contentType, encoding string) int64 {
 	plain := Plain(body, encoding)
 	if contentType == "" || strings.HasPrefix(contentType, "text/event-stream") || gjson.ValidBytes(plain) {
-		return ContentBytes(plain, contentType)
+		return max(ContentBytes(plain, contentType), repeated(plain, contentType))
 	}
 	return int64(len(plain)) // whoever reads frames, or on behind what is wrong, finds no more than that
+}
+
+// repeated is the text of the whole response that ends a stream of Responses: whoever
+// reads it knows of the pieces that were torn on their way.
+func repeated(body []byte, contentType string) int64 {
+	if !strings.HasPrefix(contentType, "text/event-stream") {
+		return 0
+	}
+	var most int64
+	for data := range eventsOf(body) {
+		if gjson.Valid(data) {
+			most = max(most, textIn(gjson.Get(data, "response.output"), maxTextDepth))
+		}
+	}
+	return most
 }
 
 // Plain is a body, perhaps cut, without its encoding: as far as it goes.
