@@ -34,6 +34,7 @@ func (r *Request) lasted() int64 {
 func byOutcome(r *Request, h *Hold, l *Limit, t *Target) Span {
 	keep := h.Reserved.atLeast(observed(r, h, l))
 	keep.Hi = max(keep.Hi, weighed(r.Early, l.Weights))
+	keep = orEarly(keep, r, l)
 	used, reported := weighed(r.Usage, l.Weights), r.Usage != nil
 	switch r.Outcome {
 	case OutcomeUsage:
@@ -88,7 +89,7 @@ func afterLeaving(r *Request, h *Hold, l *Limit, t *Target, keep Span) Span {
 	if how == DisconnectUnknown {
 		how = t.Disconnect
 	}
-	seen := observed(r, h, l).atLeast(h.Prompt)
+	seen := orEarly(observed(r, h, l).atLeast(h.Prompt), r, l)
 	used := Exactly(weighed(r.Usage, l.Weights))
 	wrote := r.Usage != nil && r.UsageAt != 0
 	// A usage that was written may have been read in every mode: it came before the
@@ -134,9 +135,20 @@ func unknownActual(r *Request, h *Hold, l *Limit) Span {
 	case r.Usage != nil && r.Outcome == OutcomeUsage:
 		return Exactly(used)
 	case r.Outcome == OutcomeCut || r.Outcome == OutcomeCutByTarget:
-		return Between(min(h.Prompt.Lo, most), most)
+		return orEarly(Between(min(h.Prompt.Lo, most), most), r, l)
 	}
 	return Between(0, most)
+}
+
+// orEarly is a charge, or that of the early usage if its reader may take it for the
+// last one. The input is told whole from the start.
+func orEarly(charge Span, r *Request, l *Limit) Span {
+	u := r.Early
+	if u == nil || !r.EarlyEnds {
+		return charge
+	}
+	input := &Usage{In: u.In, Cached: u.Cached, CacheWrite: u.CacheWrite}
+	return charge.join(Between(weighed(input, l.Weights), weighed(u, l.Weights)))
 }
 
 // observed is P plus a quarter of the content bytes that were seen, rounded up. Under

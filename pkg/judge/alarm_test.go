@@ -33,6 +33,13 @@ func ended(r Request, o Outcome) Request {
 	return r
 }
 
+// endedEarly is a stream whose early usage may pass for its last.
+func endedEarly(o Outcome) Request {
+	r := ended(sent(0, 1000, Admitted), o)
+	r.Early, r.EarlyEnds = &Usage{In: 10, Out: 790}, true
+	return r
+}
+
 // holding lets a request hold an interval.
 func holding(r Request, lo, hi int64) Request {
 	r.Holds[0].Reserved = Between(lo, hi)
@@ -66,6 +73,27 @@ var alarmCases = []findingCase{
 		r := ended(sent(0, 1000, Admitted), OutcomeCut)
 		r.Early = &Usage{In: 10, Out: 2990}
 		return with(quiet(minute(), r, sent(sec, 4900, Rejected)), func(t *Target) { t.KnownOutcomes = false })
+	}},
+	{"one told where the stream may end is the usage for all that its reader knows", "", 0, func() *History {
+		return quiet(minute(), endedEarly(OutcomeCut), sent(50*ms, 5995, Admitted))
+	}},
+	{"that may be less than the prompt was taken for, if nobody says how it is charged", "", 0, func() *History {
+		r := endedEarly(OutcomeCut)
+		r.Holds[0].Prompt = Exactly(100)
+		return with(quiet(minute(), r, sent(50*ms, 5995, Admitted)), func(t *Target) { t.KnownOutcomes = false })
+	}},
+	{"also by who charges what was seen until the client left", WrongfulRejection, 200, func() *History {
+		l := minute()
+		l.OnDisconnect = DisconnectObserved
+		return quiet(l, endedEarly(OutcomeLeft), sent(50*ms, 5005, Rejected))
+	}},
+	{"but not less than its input", OverAdmission, 1, func() *History {
+		return quiet(minute(), endedEarly(OutcomeCut), sent(50*ms, 5996, Admitted))
+	}},
+	{"one told before any end is not", OverAdmission, 1, func() *History {
+		r := endedEarly(OutcomeCut)
+		r.EarlyEnds = false
+		return quiet(minute(), r, sent(50*ms, 5006, Admitted))
 	}},
 	{"without one it is kept, and no more", WrongfulRejection, 200, func() *History {
 		return quiet(minute(), ended(sent(0, 1000, Admitted), OutcomeCut), sent(sec, 4900, Rejected))

@@ -191,6 +191,9 @@ type Request struct {
 	// Early is the most that a stream without a valid usage at its end may have told
 	// before it broke off; nil if it told nothing.
 	Early *Usage `json:"early,omitempty"`
+	// EarlyEnds: Early, or as much of its output as there was, may have come with the
+	// dialect's end, so that a reader takes it for the usage of a whole stream.
+	EarlyEnds bool `json:"early_ends,omitempty"`
 	// Content is how many bytes of decoded text, reasoning and tool arguments the
 	// target may have seen: from what the client got to what the mock wrote.
 	Content Span `json:"content,omitzero"`

@@ -3,7 +3,6 @@ package mockllm
 import (
 	"encoding/base64"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -107,11 +106,11 @@ func encodeInvoke(x *exchange) reply {
 		return r
 	}
 	events := anthropicEvents(x)
-	if x.plan.UsageRaw == "" && slices.ContainsFunc(events, func(e event) bool { return e.full }) {
-		for i := range events {
-			if events[i].name == "message_stop" {
-				events[i] = invocationMetrics(x)
-			}
+	full := false // before the end: metrics must not tell what the plan has come behind it
+	for i := range events {
+		full = full || events[i].full
+		if full && x.plan.UsageRaw == "" && events[i].name == "message_stop" {
+			events[i] = invocationMetrics(x)
 		}
 	}
 	return reply{framing: frameAWS, contentType: awsType, header: map[string]string{"X-Amzn-Requestid": x.id}, events: events, wrapped: true}

@@ -322,6 +322,20 @@ func TestUsageAtInEveryDialect(t *testing.T) {
 	}
 }
 
+// What Bedrock adds to the end of a wrapped stream tells no usage that the plan has come behind the end.
+func TestInvocationMetricsComeWithTheUsage(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]bool{"final": true, "early": true, "twice": true, "after_done": false, "none": false} {
+		told := false
+		for _, e := range compiled(t, "invoke stream", Plan{UsageAt: word}).reply.events {
+			told = told || bytes.Contains(e.data, []byte("invocationMetrics"))
+		}
+		if told != want {
+			t.Errorf("%s: told %v, want %v", word, told, want)
+		}
+	}
+}
+
 // A fault of an event is one of what is wrapped, not of the wrapping.
 func TestFaultsInsideOfWrappedEvents(t *testing.T) {
 	t.Parallel()

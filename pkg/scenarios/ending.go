@@ -23,7 +23,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Document = int64(len(s.x.Body))
 	}
 	if r.Usage == nil {
-		r.Early = toldEarly(e)
+		r.Early, r.EarlyEnds = toldEarly(e), endedEarly(e)
 	}
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
@@ -180,6 +180,25 @@ func toldEarly(e *mockllm.Entry) *judge.Usage {
 		return nil
 	}
 	return classes(e)
+}
+
+// endedEarly tells whether a stream may have told a usage where its dialect ends, and
+// not yet the one that was to replace it. Of what the journal did not keep as it is,
+// nobody knows what it told.
+func endedEarly(e *mockllm.Entry) bool {
+	plain := e.Plan.HTTP.Encoding == "" || e.Plan.HTTP.Encoding == "none"
+	hidden := !plain || e.Sent.Bytes > int64(len(e.Sent.Body))
+	told := bytes.Contains(e.Sent.Body, []byte(`"usage":{`)) || bytes.Contains(e.Sent.Body, []byte(`"usageMetadata":{`))
+	return e.Stream && (told || hidden) && slices.Contains(endsWithUsage[e.Dialect], e.Plan.UsageAt)
+}
+
+// endsWithUsage lists, by the mock's word for a dialect, the places of a usage among
+// which one that is not the last comes with the end of the stream.
+var endsWithUsage = map[string][]string{
+	"openai-chat":        {"twice"},
+	"openai-completions": {"twice"},
+	"gemini":             {"twice"},
+	"bedrock-converse":   {"twice", "every"},
 }
 
 // classes is the usage that the mock was told, as its dialect tells it; nil if

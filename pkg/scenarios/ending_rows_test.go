@@ -143,3 +143,38 @@ func TestUsageAsToldByItsDialect(t *testing.T) {
 		}
 	}
 }
+
+// A usage ends a stream early only where its dialect has its end, and was written.
+func TestUsageThatEndsAStreamEarly(t *testing.T) {
+	t.Parallel()
+	const told = `data: {"usage":{"total_tokens":5}}`
+	for _, c := range []struct {
+		dialect, at, wrote, encoding string
+		lost                         int64
+		want                         bool
+	}{
+		{"bedrock-converse", "twice", told, "", 0, true},
+		{"bedrock-converse", "every", told, "", 0, true},
+		{"bedrock-converse", "final", told, "", 0, false},
+		{"openai-chat", "twice", told, "", 0, true},
+		{"openai-chat", "every", told, "", 0, false},
+		{"openai-chat", "twice", `data: {"usage":null}`, "", 0, false},
+		{"openai-chat", "twice", "", "gzip", 0, true},
+		{"openai-chat", "twice", "", "", 1, true},
+		{"openai-completions", "twice", told, "", 0, true},
+		{"gemini", "twice", `data: {"usageMetadata":{"totalTokenCount":5}}`, "", 0, true},
+		{"anthropic", "twice", told, "", 0, false},
+	} {
+		e, _ := answered()
+		e.Dialect, e.Plan.UsageAt, e.Plan.HTTP.Encoding = c.dialect, c.at, c.encoding
+		e.Sent.Body, e.Sent.Bytes = []byte(c.wrote), int64(len(c.wrote))+c.lost
+		if got := endedEarly(e); got != c.want {
+			t.Errorf("%+v: got %v", c, got)
+		}
+	}
+	e, _ := answered()
+	e.Plan.UsageAt, e.Sent.Body, e.Stream = "twice", []byte(told), false
+	if endedEarly(e) {
+		t.Error("a whole body has no early end")
+	}
+}
