@@ -39,7 +39,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		certain := !mockBegan(e, s.x.Ended) || answered == http.StatusOK
 		if early && certain {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && misshapen(e) || r.Usage == nil && (e.End != "client_gone" || endedTooSoon(e)) {
+		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && (misshapen(e) || begunOnly(e)) || r.Usage == nil && (e.End != "client_gone" || endedTooSoon(e)) {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
@@ -48,8 +48,8 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeUnknown // one reader finds the usage in it, another does not
 	case r.Usage != nil && misshapen(e):
 		r.Usage, r.Outcome = nil, judge.OutcomeNoUsage
-	case r.Usage != nil && e.Stream && e.Dialect == "anthropic" && e.Plan.UsageAt == "early":
-		r.Outcome = judge.OutcomeUnknown // a beginning that nothing completes: some take it for the usage, some do not
+	case r.Usage != nil && begunOnly(e):
+		r.Outcome = judge.OutcomeUnknown // some take it for the usage, some do not
 	case r.Usage != nil:
 		r.Outcome = judge.OutcomeUsage
 	case !whole && (e.Sent.Status == 0 || e.End == "client_gone" && misshapen(e)):
@@ -76,6 +76,11 @@ func misshapen(e *mockllm.Entry) bool {
 		}
 	}
 	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
+}
+
+// begunOnly tells whether a stream tells its usage in a beginning that nothing completes.
+func begunOnly(e *mockllm.Entry) bool {
+	return e.Stream && e.Dialect == "anthropic" && e.Plan.UsageAt == "early"
 }
 
 // endingUsage is a field of the usage that ends a stream, by the dialects in which one

@@ -44,6 +44,7 @@ func TestEndingRows(t *testing.T) {
 	wrong := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "garbage" }
 	whole := func(e *mockllm.Entry, s *sentRequest) { e.Stream, s.torn = false, true }
 	early := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.UsageAt = "early" }
+	begun := both(early, func(e *mockllm.Entry, _ *sentRequest) { e.Dialect = "anthropic" })
 	broken := both(noUsage, func(e *mockllm.Entry, s *sentRequest) { e.End, s.x.Outcome = "fault:fin", client.Failed })
 	told := func(dialect, usageAt, wrote string) change {
 		return func(e *mockllm.Entry, _ *sentRequest) {
@@ -71,7 +72,9 @@ func TestEndingRows(t *testing.T) {
 		{"a stream that is wrong on purpose, with a usage", wrong, judge.OutcomeUnknown},
 		{"a body that is JSON to nobody", both(wrong, whole), judge.OutcomeNoUsage},
 		{"a body that the client could read", both(wrong, whole, func(_ *mockllm.Entry, s *sentRequest) { s.usage = &client.Usage{In: 1} }), judge.OutcomeUnknown},
-		{"a beginning that nothing completes", both(early, func(e *mockllm.Entry, _ *sentRequest) { e.Dialect = "anthropic" }), judge.OutcomeUnknown},
+		{"a beginning that nothing completes", begun, judge.OutcomeUnknown},
+		{"left behind a beginning that nothing completes", both(left, begun), judge.OutcomeUnknown},
+		{"left behind a usage that is whole at once", both(left, early), judge.OutcomeLeft},
 		{"hung before its head", both(gone, noUsage, status(0, 0)), judge.OutcomeUnknown},
 		{"cut by the target, of what is wrong on purpose", both(gone, noUsage, wrong), judge.OutcomeUnknown},
 		{"cut by the target", both(gone, noUsage), judge.OutcomeCutByTarget},
