@@ -93,8 +93,7 @@ var endingUsage = map[string]string{
 // usage that was to be followed by the true one.
 func endedTooSoon(e *mockllm.Entry) bool {
 	field, ends := endingUsage[e.Dialect]
-	often := e.Plan.UsageAt == "twice" || e.Plan.UsageAt == "every" && e.Dialect == "bedrock-converse"
-	if !ends || !often || !e.Stream {
+	if !ends || e.Plan.UsageAt != "twice" || !e.Stream {
 		return false
 	}
 	return unkept(e) > 0 || bytes.Contains(client.Plain(e.Sent.Body, e.Plan.HTTP.Encoding), []byte(field))

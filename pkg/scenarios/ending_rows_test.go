@@ -85,7 +85,7 @@ func TestEndingRows(t *testing.T) {
 		{"the same, of which the journal kept nothing", both(broken, told("openai-chat", "twice", ""), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Bytes = 9 }), judge.OutcomeUnknown},
 		{"broken off before either of two usages", both(broken, told("openai-chat", "twice", `data: {"choices":[{}],"usage":null}`)), judge.OutcomeCut},
 		{"broken off behind a usage so far, which is no end", both(broken, told("openai-chat", "every", half)), judge.OutcomeCut},
-		{"broken off behind a usage so far, which is an end", both(broken, told("bedrock-converse", "every", `{"usage":{"inputTokens":10}}`)), judge.OutcomeUnknown},
+		{"the same in frames", both(broken, told("bedrock-converse", "twice", `{"usage":{"inputTokens":10}}`)), judge.OutcomeUnknown},
 		{"broken off behind a usage in a dialect that has another end", both(broken, told("anthropic", "twice", half)), judge.OutcomeCut},
 		{"left behind the first of two usages", both(left, gone, noUsage, told("openai-completions", "twice", half)), judge.OutcomeUnknown},
 		{"left when nothing but the head had come", both(left, gone, noUsage, status(200, 0)), judge.OutcomeLeft},
