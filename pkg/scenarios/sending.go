@@ -19,12 +19,12 @@ import (
 // again at the same instant without the load that made it; or another step that
 // changed target or mock meanwhile: then Step stands for the request.
 type sending struct {
-	At      time.Duration  `json:"at"` // since the start of the cell
-	Ended   time.Duration  `json:"ended"`
-	Key     string         `json:"key,omitempty"`
-	Request words          `json:"request,omitempty"`
-	Cancel  map[string]any `json:"cancel,omitempty"`
-	Step    words          `json:"step,omitempty"`
+	At      time.Duration `json:"at"` // since the start of the cell
+	Ended   time.Duration `json:"ended"`
+	Key     string        `json:"key,omitempty"`
+	Request words         `json:"request,omitempty"`
+	Cancel  words         `json:"cancel,omitempty"`
+	Step    words         `json:"step,omitempty"`
 }
 
 // words are fields of the language of suites. Whole numbers stay whole on their way
@@ -181,16 +181,16 @@ func anyMap(m map[string]string) map[string]any {
 }
 
 // leaveInWords is the modifier `cancel`; nil for a client that stays.
-func leaveInWords(l client.Leave) map[string]any {
+func leaveInWords(l client.Leave) words {
 	switch {
 	case l.AfterHeaders:
-		return map[string]any{"after-headers": true}
+		return words{"after-headers": true}
 	case l.AfterBytes > 0:
-		return map[string]any{"after-bytes": l.AfterBytes}
+		return words{"after-bytes": l.AfterBytes}
 	case l.AfterEvents > 0:
-		return map[string]any{"after-events": l.AfterEvents}
+		return words{"after-events": l.AfterEvents}
 	case l.After > 0:
-		return map[string]any{"after": suite.FormatDuration(l.After)}
+		return words{"after": suite.FormatDuration(l.After)}
 	}
 	return nil
 }
