@@ -202,7 +202,7 @@ var endsWithUsage = map[string][]string{
 	"openai-chat":        {"twice"},
 	"openai-completions": {"twice"},
 	"gemini":             {"twice"},
-	"bedrock-converse":   {"twice", "every"},
+	"bedrock-converse":   {"twice"},
 }
 
 // classes is the usage that the mock was told, as its dialect tells it; nil if

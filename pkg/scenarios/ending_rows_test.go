@@ -86,6 +86,7 @@ func TestEndingRows(t *testing.T) {
 		{"broken off before either of two usages", both(broken, told("openai-chat", "twice", `data: {"choices":[{}],"usage":null}`)), judge.OutcomeCut},
 		{"broken off behind a usage so far, which is no end", both(broken, told("openai-chat", "every", half)), judge.OutcomeCut},
 		{"the same in frames", both(broken, told("bedrock-converse", "twice", `{"usage":{"inputTokens":10}}`)), judge.OutcomeUnknown},
+		{"but not inside of a message that has not stopped", both(broken, told("bedrock-converse", "every", `{"usage":{"inputTokens":10}}`)), judge.OutcomeCut},
 		{"broken off behind a usage in a dialect that has another end", both(broken, told("anthropic", "twice", half)), judge.OutcomeCut},
 		{"left behind the first of two usages", both(left, gone, noUsage, told("openai-completions", "twice", half)), judge.OutcomeUnknown},
 		{"left when nothing but the head had come", both(left, gone, noUsage, status(200, 0)), judge.OutcomeLeft},
@@ -157,7 +158,7 @@ func TestUsageThatEndsAStreamEarly(t *testing.T) {
 		want                         bool
 	}{
 		{"bedrock-converse", "twice", told, "", 0, true},
-		{"bedrock-converse", "every", told, "", 0, true},
+		{"bedrock-converse", "every", told, "", 0, false},
 		{"bedrock-converse", "final", told, "", 0, false},
 		{"openai-chat", "twice", told, "", 0, true},
 		{"openai-chat", "every", told, "", 0, false},
