@@ -237,7 +237,8 @@ func (m *remoteMock) onOurClock(e *mockllm.Entry) {
 	}{
 		{&e.RecvNS, &e.Recv},
 		{&e.EndNS, &e.EndAt},
-		{&e.Sent.HeadNS, &e.Sent.Head}, {&e.Sent.FirstNS, &e.Sent.First},
+		{&e.Sent.HeadNS, &e.Sent.Head},
+		{&e.Sent.FirstNS, &e.Sent.First},
 		{&e.Sent.UsageNS, &e.Sent.Usage},
 		{&e.Sent.LastNS, &e.Sent.Last},
 	} {

@@ -39,7 +39,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		certain := !mockBegan(e, s.x.Ended) || answered == http.StatusOK
 		if early && certain {
 			r.Outcome = judge.OutcomeLeftEarly
-		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && (misshapen(e) || begunOnly(e)) || r.Usage == nil && (e.End != "client_gone" || endedTooSoon(e)) {
+		} else if answered != 0 && answered != http.StatusOK || s.x.Status >= 400 || r.Usage != nil && (misshapen(e) || begunOnly(e)) || r.Usage == nil && e.End != "client_gone" {
 			r.Outcome = judge.OutcomeUnknown // two rows of the table fit, or the drain may not have found the usage
 		}
 	case s.x.Status != e.Sent.Status && (s.x.Status == http.StatusBadGateway || s.x.Status == http.StatusGatewayTimeout) && misshapen(e):
@@ -60,8 +60,6 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 		r.Outcome = judge.OutcomeTimeout
 	case r.Early != nil && e.Plan.Fault.Kind == "error_event":
 		r.Outcome = judge.OutcomeUnknown // what counts is the usage before the error, and nobody noted where it was
-	case r.Usage == nil && endedTooSoon(e):
-		r.Outcome = judge.OutcomeUnknown // whoever read as far as its first end was told a usage, and it is not the true one
 	default:
 		r.Outcome = byStatus(e.Sent.Status, whole)
 	}
@@ -81,22 +79,6 @@ func misshapen(e *mockllm.Entry) bool {
 // begunOnly tells whether a stream tells its usage in a beginning that nothing completes.
 func begunOnly(e *mockllm.Entry) bool {
 	return e.Stream && e.Dialect == "anthropic" && e.Plan.UsageAt == "early"
-}
-
-// endingUsage is a field of the usage that ends a stream, by the dialects in which one
-// does. A second one behind it comes after the end.
-var endingUsage = map[string]string{
-	"openai-chat": `"prompt_tokens"`, "openai-completions": `"prompt_tokens"`, "gemini": `"promptTokenCount"`, "bedrock-converse": `"inputTokens"`,
-}
-
-// endedTooSoon tells whether a stream may have come to an end of its dialect, with a
-// usage that was to be followed by the true one.
-func endedTooSoon(e *mockllm.Entry) bool {
-	field, ends := endingUsage[e.Dialect]
-	if !ends || e.Plan.UsageAt != "twice" || !e.Stream {
-		return false
-	}
-	return unkept(e) > 0 || bytes.Contains(client.Plain(e.Sent.Body, e.Plan.HTTP.Encoding), []byte(field))
 }
 
 // torn tells whether a whole answer is no JSON to anybody: what many readers forgive, a
@@ -190,10 +172,12 @@ func toldEarly(e *mockllm.Entry) *judge.Usage {
 // not yet the one that was to replace it. Of what the journal did not keep as it is,
 // nobody knows what it told.
 func endedEarly(e *mockllm.Entry) bool {
-	plain := e.Plan.HTTP.Encoding == "" || e.Plan.HTTP.Encoding == "none"
-	hidden := !plain || e.Sent.Bytes > int64(len(e.Sent.Body))
-	told := bytes.Contains(e.Sent.Body, []byte(`"usage":{`)) || bytes.Contains(e.Sent.Body, []byte(`"usageMetadata":{`))
-	return e.Stream && (told || hidden) && slices.Contains(endsWithUsage[e.Dialect], e.Plan.UsageAt)
+	if !e.Stream || !slices.Contains(endsWithUsage[e.Dialect], e.Plan.UsageAt) {
+		return false
+	}
+	wrote := client.Plain(e.Sent.Body, e.Plan.HTTP.Encoding)
+	told := bytes.Contains(wrote, []byte(`"usage":{`)) || bytes.Contains(wrote, []byte(`"usageMetadata":{`))
+	return told || unkept(e) > 0
 }
 
 // endsWithUsage lists, by the mock's word for a dialect, the places of a usage among
@@ -202,7 +186,7 @@ var endsWithUsage = map[string][]string{
 	"openai-chat":        {"twice"},
 	"openai-completions": {"twice"},
 	"gemini":             {"twice"},
-	"bedrock-converse":   {"twice"},
+	"bedrock-converse":   {"twice"}, // the frames before are inside of the message
 }
 
 // classes is the usage that the mock was told, as its dialect tells it; nil if
