@@ -238,8 +238,16 @@ func (l *look) send(ctx context.Context, plan mockllm.Plan, over map[string]any)
 	defer cancel()
 	seen := len(w.mock.entries(""))
 	l.x = w.client.Do(ctx, request)
-	entries := w.mock.entries("")
-	return slices.Clone(entries[min(seen, len(entries)):])
+	fresh := func() []mockllm.Entry {
+		entries := w.mock.entries("")
+		return slices.Clone(entries[min(seen, len(entries)):])
+	}
+	for _, e := range fresh() { // a gateway may answer before the mock has noted its own end
+		if !e.Done() {
+			w.mock.wait(ctx, e.ID)
+		}
+	}
+	return fresh()
 }
 
 // little is an output allowance that every limit has room for, and that is the least
