@@ -53,10 +53,18 @@ func (f *gatewayFlags) register(fl *pflag.FlagSet) {
 	fl.Int64Var(&f.requests, "max-requests", 5000, "the most requests that may be sent; 0 is no bound")
 }
 
+// checkURL refuses what is no base URL of a gateway, such as a host and port alone.
+func checkURL(url string) error {
+	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+		return failWith(exitUsage, "%q is no URL", url).withHint("write http://HOST:PORT or https://HOST:PORT")
+	}
+	return nil
+}
+
 // open starts the mock and makes a wire to the gateway. shut ends both.
 func (f *gatewayFlags) open(ctx context.Context, a *app, url string) (w *probe.Wire, shut func() error, err error) {
-	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-		return nil, nil, failWith(exitUsage, "%q is no URL", url).withHint("write http://HOST:PORT or https://HOST:PORT")
+	if err := checkURL(url); err != nil {
+		return nil, nil, err
 	}
 	if !isLoopback(url) {
 		fmt.Fprintf(a.stderr, "%s is not on this machine: at most %d requests and %d tokens go there\n", url, f.requests, f.spend)

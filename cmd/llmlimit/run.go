@@ -194,6 +194,11 @@ func (f *runFlags) check() error {
 		return failWith(exitUsage, "--fault builds a fault into the bundled proxy; it cannot be given with --target").
 			withHint("`llmlimit serve --fault NAME` runs a faulty proxy as a target")
 	}
+	if f.targetURL != "" {
+		if err := checkURL(f.targetURL); err != nil {
+			return err
+		}
+	}
 	if err := checkFaults(f.faults); err != nil {
 		return err
 	}
