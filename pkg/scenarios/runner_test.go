@@ -513,9 +513,14 @@ func TestSameSeedSameRun(t *testing.T) {
 		}
 		return strings.Join(all, "\n")
 	}
-	a, b := once(), once()
-	if a != b {
-		t.Errorf("two runs with one seed differ:\n%s\n%s", a, b)
+	a, b := strings.Split(once(), "\n"), strings.Split(once(), "\n")
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			t.Fatalf("two runs with one seed differ after\n%s\nin\n%s\n%s", strings.Join(a[max(0, i-20):i], "\n"), a[i], b[i])
+		}
+	}
+	if len(a) != len(b) {
+		t.Errorf("two runs with one seed have %d and %d lines", len(a), len(b))
 	}
 }
 
