@@ -14,7 +14,8 @@ type charge struct {
 	asks bool
 	// judged: a verdict is wanted. False for requests whose decision nobody knows.
 	judged bool
-	// prior: it was reserved before a reload, and only its settlement counts here.
+	// prior: it was reserved before a reload, and only what is left of it counts here:
+	// its settlement, or its slot.
 	prior bool
 	// decided (τ) and settled (u) contain the two instants.
 	decided, settled Span
@@ -91,7 +92,7 @@ func accounts(h *History) []*account {
 	slices.SortFunc(all, func(a, b *account) int {
 		return cmp.Or(cmp.Compare(a.limit.ID, b.limit.ID), cmp.Compare(a.key, b.key))
 	})
-	carryOver(all)
+	carryOver(all, h.Header.Limits)
 	for _, a := range all {
 		if a.limit.Refund == RefundRetroactive {
 			a.keepOldest()
@@ -136,22 +137,32 @@ func (a *account) keepOldest() {
 	}
 }
 
-// carryOver gives accounts that began with a reload the settlements of the
-// reservations that were taken before it.
-func carryOver(all []*account) {
+// carryOver gives accounts that began with a reload what was reserved before it and
+// may still be open: a settlement that is to come, or a slot that is in use.
+func carryOver(all []*account, limits []Limit) {
 	for _, a := range all {
-		if a.limit.From == 0 || a.limit.Dimension == Concurrency {
+		if a.limit.From == 0 {
 			continue
 		}
 		for _, before := range all {
-			if before.limit.Rule != a.limit.Rule || before.key != a.key || before.limit.From >= a.limit.From {
+			if before.limit.Rule != a.limit.Rule || before.key != a.key || before.limit.From >= a.limit.From || !a.limit.follows(before.limit) {
 				continue
 			}
+			// An account that a limit of another kind used in between has begun anew, and
+			// whether any request came for this key meanwhile is the target's business.
+			lost := slices.ContainsFunc(limits, func(l Limit) bool {
+				return l.Rule == a.limit.Rule && l.From > before.limit.From && l.From < a.limit.From && !l.follows(a.limit)
+			})
 			for _, c := range before.charges {
-				if !c.asks && !c.prior && c.settled.Hi >= a.limit.From {
-					c.prior, c.judged = true, false
-					a.charges = append(a.charges, c)
+				if c.asks || c.prior || c.settled.Hi < a.limit.From {
+					continue
 				}
+				c.prior, c.judged = true, false
+				if lost {
+					c.actual = Between(0, max(c.actual.Hi, c.taken.Hi))
+					c.taken.Lo = 0
+				}
+				a.charges = append(a.charges, c)
 			}
 		}
 	}

@@ -13,8 +13,29 @@ func reloaded(before Request, after ...Request) *History {
 	h := quiet(minute(), append([]Request{before}, after...)...)
 	h.Header.Limits = append(h.Header.Limits, l)
 	for i := range after {
-		h.Requests[i+1].Holds[0].Limit = "tpm@1"
+		if after[i].Sent > l.From {
+			h.Requests[i+1].Holds[0].Limit = "tpm@1"
+		}
 	}
+	return h
+}
+
+// ofSlots makes slots of the limits of a history, as many after its reload and one
+// more before.
+func ofSlots(n int64, h *History) *History {
+	for i := range h.Header.Limits {
+		l := &h.Header.Limits[i]
+		*l = Limit{ID: l.ID, Rule: l.Rule, Dimension: Concurrency, Amount: Exactly(n + 1), From: l.From}
+	}
+	h.Header.Limits[1].Amount = Exactly(n)
+	return h
+}
+
+// between puts a limit of another kind between the two of a reloaded history.
+func between(h *History) *History {
+	l := daily()
+	l.ID, l.From = "tpm@0", noon+9*sec
+	h.Header.Limits = append(h.Header.Limits, l)
 	return h
 }
 

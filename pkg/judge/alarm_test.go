@@ -352,6 +352,20 @@ var alarmCases = []findingCase{
 	{"nor a window of it", "", 0, func() *History {
 		return with(quiet(daily(), sent(0, 100, Rejected)), func(t *Target) { t.UsedAccounts = true })
 	}},
+	{"what is owed under a limit of another kind is not owed under its successor", "", 0, func() *History {
+		h := reloaded(costing(lasting(sent(0, 1000, Admitted), 20*sec), 9000), sent(21*sec, 3000, Admitted))
+		h.Header.Limits[1].Dimension = Requests
+		return h
+	}},
+	{"nor is it certain under one of the same kind that comes later", "", 0, func() *History {
+		return between(reloaded(costing(lasting(sent(0, 1000, Admitted), 20*sec), 9000), sent(21*sec, 3000, Admitted)))
+	}},
+	{"but it may be", "", 0, func() *History {
+		return between(reloaded(costing(lasting(sent(0, 1000, Admitted), 140*sec), 9000), sent(141*sec, 3000, Rejected)))
+	}},
+	{"without another kind in between it is", OverAdmission, 4900, func() *History {
+		return reloaded(costing(lasting(sent(0, 1000, Admitted), 20*sec), 9000), sent(21*sec, 3000, Admitted))
+	}},
 	{"the ledger of a rule that became another kind of limit is not compared", "", 0, func() *History {
 		h := quiet(minute(), sent(0, 1000, Admitted))
 		l := daily()
@@ -443,6 +457,27 @@ var alarmCases = []findingCase{
 		h := quiet(slot(), lasting(sent(0, 1, Admitted), sec), lasting(sent(0, 1, Admitted), sec))
 		h.Requests[1].ID = "other"
 		return h
+	}},
+	{"a slot is held on both sides of a reload", "", 0, func() *History {
+		return ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 20*sec), sent(11*sec, 1, Rejected)))
+	}},
+	{"against who comes after it", OverAdmission, 1, func() *History {
+		return ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 20*sec), sent(11*sec, 1, Admitted)))
+	}},
+	{"and no longer than before", WrongfulRejection, 1, func() *History {
+		return ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 10*sec+ms), sent(11*sec, 1, Rejected)))
+	}},
+	{"what a smaller limit finds in flight is no fault of its", "", 0, func() *History {
+		return ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 12*sec), lasting(sent(ms, 1, Admitted), 13*sec), sent(14*sec, 1, Admitted)))
+	}},
+	{"what it admits beside that is", OverAdmission, 2, func() *History {
+		return ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 20*sec), lasting(sent(ms, 1, Admitted), 20*sec), sent(14*sec, 1, Admitted)))
+	}},
+	{"a slot of before a limit of another kind may be free", "", 0, func() *History {
+		return between(ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 20*sec), sent(11*sec, 1, Admitted))))
+	}},
+	{"or not", "", 0, func() *History {
+		return between(ofSlots(1, reloaded(lasting(sent(0, 1, Admitted), 20*sec), sent(11*sec, 1, Rejected))))
 	}},
 	{"a drain holds no slot", WrongfulRejection, 1, func() *History {
 		r := lasting(sent(0, 1, Admitted), 5*sec)

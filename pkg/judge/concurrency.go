@@ -46,6 +46,9 @@ func (a *account) judgeConcurrency(h *History) {
 	a.verdicts = make([]verdict, len(a.charges))
 	for i := range a.charges {
 		c, v := &a.charges[i], &a.verdicts[i]
+		if c.prior {
+			continue
+		}
 		own := int64(1)
 		if c.asks {
 			own = 0
@@ -62,6 +65,7 @@ func (a *account) judgeConcurrency(h *History) {
 // slotsOf are the certain and the possible stay of a request in its slot.
 func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	certain, possible = c, c
+	certain.prior, possible.prior = false, false // a slot is held on both sides of a reload
 	if c.asks {
 		return certain, possible
 	}
@@ -72,7 +76,8 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	}
 	// A target that ended it itself freed the slot before the client heard of it.
 	own := r.Finished == 0 || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeInternal || r.Outcome == OutcomeCutByTarget
-	if r.Decision != Admitted || r.Received == 0 || own || until <= from {
+	lost := c.taken.Lo == 0 // by a reload
+	if r.Decision != Admitted || r.Received == 0 || own || lost || until <= from {
 		certain.asks = true // it cannot be seen that it held a slot
 	}
 	certain.decided, certain.settled = Exactly(from), Exactly(max(from, until))
@@ -84,7 +89,8 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	return certain, possible
 }
 
-// crowd finds the first instant at which certainly too many are in flight.
+// crowd finds the instants at which certainly too many are in flight, and one of them
+// has just been admitted. Those from before a reload may be more than it allows.
 func (a *account) crowd(certain []charge) []excess {
 	marks := marksOf(certain)
 	var count int64
@@ -100,7 +106,9 @@ func (a *account) crowd(certain []charge) []excess {
 		for k := i; k < j; k++ {
 			if marks[k].edge == decidedLo && !certain[marks[k].item].asks {
 				count++
-				last = marks[k].item
+				if !a.charges[marks[k].item].prior {
+					last = marks[k].item
+				}
 			}
 		}
 		if over := count - a.limit.Amount.Hi; over > 0 && last >= 0 {

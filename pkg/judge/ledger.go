@@ -83,7 +83,7 @@ func (c *court) becameAnother(rule string) bool {
 		if first == nil {
 			first = l
 		}
-		if l.Dimension != first.Dimension || l.Window != first.Window || l.Window == WindowCalendar && l.Per != first.Per {
+		if !l.follows(first) {
 			return true
 		}
 	}

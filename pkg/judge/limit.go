@@ -68,6 +68,12 @@ type Limit struct {
 	From int64 `json:"from,omitempty"`
 }
 
+// follows reports whether an account goes on when one limit takes the place of the
+// other: both count alike, however much they allow.
+func (l *Limit) follows(other *Limit) bool {
+	return l.Dimension == other.Dimension && l.Window == other.Window && (l.Window != WindowCalendar || l.Per == other.Per)
+}
+
 // Weights price the classes of tokens in thousandths.
 type Weights struct {
 	Input       int64 `json:"input"`
