@@ -39,7 +39,7 @@ func compress(word string, segments []segment, isCut bool) []segment {
 	case "deflate":
 		w = zlib.NewWriter(&out)
 	case "br":
-		w = brotli.NewWriter(&out)
+		w = brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: brotli.DefaultCompression, LGWin: windowBits})
 	case "zstd":
 		w = newZstd(&out)
 	default:
@@ -69,9 +69,13 @@ func compress(word string, segments []segment, isCut bool) []segment {
 	return segments
 }
 
+// windowBits keeps the compressors' windows small. Answers are short, and a window of megabytes would be cleared for each of
+// them, and once more by whoever decodes it.
+const windowBits = 16
+
 // newZstd returns a zstd writer that starts no goroutine.
 func newZstd(out io.Writer) flushWriter {
-	w, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1))
+	w, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<windowBits), zstd.WithLowerEncoderMem(true))
 	must(0, err)
 	return w
 }

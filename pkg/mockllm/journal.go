@@ -104,7 +104,8 @@ func (e *Entry) Done() bool { return e.End != "" }
 // completed when it has ended. It is safe for concurrent use.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []*Entry // entry seq lies at (seq-1) % len
+	ring    []*Entry // entry seq lies at (seq-1) % size
+	size    uint64   // that the ring grows to
 	seq     uint64   // of the last request
 	kept    uint64   // how many of the last ones are kept
 	dropped uint64   // pushed out by newer ones
@@ -116,7 +117,7 @@ type Journal struct {
 type attempts struct{ total, kept int }
 
 func newJournal(size int) *Journal {
-	return &Journal{ring: make([]*Entry, size), ids: map[string]*attempts{}}
+	return &Journal{size: uint64(size), ids: map[string]*attempts{}}
 }
 
 // open enters e, and sets its number and its attempt. From now on e belongs to the journal: it changes by complete alone.
@@ -124,8 +125,11 @@ func (j *Journal) open(e *Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	at := &j.ring[(j.seq-1)%uint64(len(j.ring))]
-	if j.kept == uint64(len(j.ring)) {
+	if j.seq <= j.size {
+		j.ring = append(j.ring, nil)
+	}
+	at := &j.ring[(j.seq-1)%j.size]
+	if j.kept == j.size {
 		j.forget((*at).ID)
 		j.dropped++
 	} else {
@@ -181,7 +185,7 @@ func (j *Journal) find(match func(*Entry) bool) []Entry {
 	defer j.mu.Unlock()
 	found := make([]Entry, 0, 4)
 	for seq := j.seq - j.kept + 1; seq <= j.seq; seq++ {
-		if e := j.ring[(seq-1)%uint64(len(j.ring))]; match(e) {
+		if e := j.ring[(seq-1)%j.size]; match(e) {
 			found = append(found, *e)
 		}
 	}
