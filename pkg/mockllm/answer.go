@@ -70,8 +70,12 @@ func compile(x *exchange) *answer {
 	return a
 }
 
-// seal lays the bytes of all segments side by side, so that whatever was written is a beginning of whole.
+// seal lays the bytes of all segments side by side, so that whatever was written is a beginning of whole, and declares how many they
+// are. The bare connection declares a wrong length in place of that.
 func (a *answer) seal() {
+	if a.framing() == "length" {
+		a.header.Set("Content-Length", strconv.FormatInt(a.length(true), 10))
+	}
 	if len(a.segments) == 1 {
 		a.whole = a.segments[0].data
 	} else {

@@ -104,14 +104,20 @@ func (e *Entry) Done() bool { return e.End != "" }
 // completed when it has ended. It is safe for concurrent use.
 type Journal struct {
 	mu      sync.Mutex
-	ring    []*Entry // entry seq lies at (seq-1) % size
-	size    uint64   // that the ring grows to
+	size    uint64
+	ring    []*block // places for size entries, made as they are needed: when all are taken, new entries cost no memory
 	seq     uint64   // of the last request
+	reset   uint64   // seq at the last reset: entry reset+1 has the first place
 	kept    uint64   // how many of the last ones are kept
 	dropped uint64   // pushed out by newer ones
 	ids     map[string]*attempts
 	changed chan struct{} // closed at the next completion; made only while somebody waits
 }
+
+// block is a part of the ring: small, since most journals are, as of a scenario.
+type block [perBlock]Entry
+
+const perBlock = 8
 
 // attempts counts the requests of one id for as long as one of them is kept.
 type attempts struct{ total, kept int }
@@ -120,21 +126,11 @@ func newJournal(size int) *Journal {
 	return &Journal{size: uint64(size), ids: map[string]*attempts{}}
 }
 
-// open enters e, and sets its number and its attempt. From now on e belongs to the journal: it changes by complete alone.
+// open enters e, and sets its number and its attempt. What is entered changes by complete alone.
 func (j *Journal) open(e *Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	if j.seq <= j.size {
-		j.ring = append(j.ring, nil)
-	}
-	at := &j.ring[(j.seq-1)%j.size]
-	if j.kept == j.size {
-		j.forget((*at).ID)
-		j.dropped++
-	} else {
-		j.kept++
-	}
 	a := j.ids[e.ID]
 	if a == nil {
 		a = &attempts{}
@@ -143,8 +139,27 @@ func (j *Journal) open(e *Entry) {
 	a.total++
 	a.kept++
 	e.Seq, e.AttemptNo = j.seq, a.total
-	*at = e
+	at := j.at(j.seq)
+	if j.kept == j.size {
+		j.forget(at.ID)
+		j.dropped++
+	} else {
+		j.kept++
+	}
+	*at = *e
 }
+
+// at is the place of an entry. It requires j.mu.
+func (j *Journal) at(seq uint64) *Entry {
+	i := (seq - j.reset - 1) % j.size
+	if i/perBlock == uint64(len(j.ring)) {
+		j.ring = append(j.ring, &block{})
+	}
+	return &j.ring[i/perBlock][i%perBlock]
+}
+
+// oldest is the number of the oldest entry that is kept. It requires j.mu.
+func (j *Journal) oldest() uint64 { return j.seq + 1 - j.kept }
 
 // forget takes one entry of id out of the count. It requires j.mu.
 func (j *Journal) forget(id string) {
@@ -163,11 +178,14 @@ type result struct {
 	gone *Place
 }
 
-// complete writes down how e has ended, and wakes who waits. Whoever looks at e meanwhile has a copy.
-func (j *Journal) complete(e *Entry, r result) {
+// complete writes down how the entry of that number has ended, unless it is kept no longer, and wakes who waits.
+func (j *Journal) complete(seq uint64, r *result) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	e.End, e.EndAt, e.EndNS, e.Sent, e.ClientGoneAt = r.end, r.at, r.at.UnixNano(), r.sent, r.gone
+	if seq >= j.oldest() {
+		e := j.at(seq)
+		e.End, e.EndAt, e.EndNS, e.Sent, e.ClientGoneAt = r.end, r.at, r.at.UnixNano(), r.sent, r.gone
+	}
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil
@@ -184,8 +202,8 @@ func (j *Journal) find(match func(*Entry) bool) []Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	found := make([]Entry, 0, 4)
-	for seq := j.seq - j.kept + 1; seq <= j.seq; seq++ {
-		if e := j.ring[(seq-1)%j.size]; match(e) {
+	for seq := j.oldest(); seq <= j.seq; seq++ {
+		if e := j.at(seq); match(e) {
 			found = append(found, *e)
 		}
 	}
@@ -203,8 +221,7 @@ func (j *Journal) Dropped() uint64 {
 func (j *Journal) Reset() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	clear(j.ring)
-	j.kept, j.dropped = 0, 0
+	j.ring, j.reset, j.kept, j.dropped = nil, j.seq, 0, 0
 	clear(j.ids)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestJournalRing(t *testing.T) {
 	for range 5 {
 		e := &Entry{ID: "x"}
 		j.open(e)
-		j.complete(e, result{end: "complete"})
+		j.complete(e.Seq, &result{end: "complete"})
 	}
 	got := j.Entries()
 	if len(got) != 3 || got[0].Seq != 3 || got[2].Seq != 5 || got[2].AttemptNo != 5 || j.Dropped() != 2 {
@@ -36,7 +37,7 @@ func TestJournalRing(t *testing.T) {
 	late := &Entry{ID: "late"}
 	j.open(late)
 	j.Reset()
-	j.complete(late, result{end: "complete"})
+	j.complete(late.Seq, &result{end: "complete"})
 	if n := len(j.Entries()); n != 0 || j.Dropped() != 0 {
 		t.Errorf("%d entries after a reset", n)
 	}
@@ -134,4 +135,60 @@ func TestAnswersMadeOnceAreTheRightOnes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A request that is the same as the last one is not read anew. What differs anywhere is journaled as it came.
+func TestJournalTellsRequestsApart(t *testing.T) {
+	t.Parallel()
+	m := New(Options{})
+	send := func(method, target, body, tenant string) {
+		r := httptest.NewRequest(method, target, strings.NewReader(body))
+		r.Header.Set("X-Tenant", tenant)
+		m.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	}
+	rows := [][4]string{
+		{"POST", chatPath, `{"model":"a","max_tokens":1}`, "t1"},
+		{"POST", chatPath, `{"model":"a","max_tokens":1}`, "t1"},
+		{"POST", chatPath, `{"model":"a","max_tokens":1}`, "t2"},
+		{"POST", chatPath, `{"model":"b","max_tokens":2}`, "t2"},
+		{"POST", chatPath + "?x=1", `{"model":"b","max_tokens":2}`, "t2"},
+		{"PUT", chatPath + "?x=1", `{"model":"b","max_tokens":2}`, "t2"},
+		{"POST", "/p/none" + chatPath, `{"model":"b","max_tokens":2}`, "t2"},
+		{"POST", chatPath, "", "t2"},
+	}
+	for _, row := range rows {
+		send(row[0], row[1], row[2], row[3])
+	}
+	for i, e := range m.Journal().Entries() {
+		got := [4]string{e.Method, e.Path, e.Body, e.Header.Get("X-Tenant")}
+		model, most := "", int64(0)
+		if _, rest, ok := strings.Cut(rows[i][2], `"model":"`); ok {
+			model = rest[:1]
+			if e.Method == http.MethodPost { // else no dialect reads it
+				most = int64(rest[len(rest)-2] - '0')
+			}
+		}
+		if got != rows[i] || e.Model != model || e.MaxTokens != most || e.BodySHA256 != sumOf([]byte(rows[i][2])) {
+			t.Errorf("request %d: got %q, model %q, max_tokens %d, sum %s, expected %q", i, got, e.Model, e.MaxTokens, e.BodySHA256, rows[i])
+		}
+	}
+}
+
+// The ring is made of blocks: it goes round over all of them, and begins anew after a reset.
+func TestJournalBlocks(t *testing.T) {
+	t.Parallel()
+	const size = 3*perBlock + 5
+	j := newJournal(size)
+	for _, first := range []uint64{0, 2*size + 10} {
+		for i := range uint64(2*size + 10) {
+			e := Entry{}
+			j.open(&e)
+			j.complete(e.Seq, &result{end: "complete"})
+			kept := j.Entries()
+			if want := min(i+1, size); uint64(len(kept)) != want || kept[0].Seq != first+i+2-want || kept[want-1].Seq != first+i+1 || !kept[want-1].Done() {
+				t.Fatalf("%d entries from %d to %d, expected %d to %d", len(kept), kept[0].Seq, kept[want-1].Seq, want, first+i+1)
+			}
+		}
+		j.Reset()
+	}
 }

@@ -14,7 +14,7 @@ import (
 type metrics struct {
 	mu       sync.Mutex
 	requests map[requestLabels]int64
-	tokens   map[string]int64
+	in, out  int64 // tokens in usages that were wholly written
 	bytes    int64
 	inFlight int64
 }
@@ -30,19 +30,19 @@ func (m *metrics) begin() {
 	m.inFlight++
 }
 
-func (m *metrics) done(e *Entry) {
+func (m *metrics) done(e *Entry, r *result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.requests == nil {
-		m.requests, m.tokens = map[requestLabels]int64{}, map[string]int64{}
+		m.requests = map[requestLabels]int64{}
 	}
 	m.inFlight--
-	m.requests[requestLabels{e.Dialect, e.End, e.Sent.Status}]++
-	if e.Sent.UsageNS != 0 {
-		m.tokens["in"] += e.Usage.In
-		m.tokens["out"] += e.Usage.Out
+	m.requests[requestLabels{e.Dialect, r.end, r.sent.Status}]++
+	if r.sent.UsageNS != 0 {
+		m.in += e.Usage.In
+		m.out += e.Usage.Out
 	}
-	m.bytes += e.Sent.Bytes
+	m.bytes += r.sent.Bytes
 }
 
 func (m *metrics) write(w io.Writer, held int, dropped uint64) {
@@ -56,9 +56,7 @@ func (m *metrics) write(w io.Writer, held int, dropped uint64) {
 		fmt.Fprintf(w, "mockllm_requests_total{dialect=%q,status=\"%d\",end=%q} %d\n", k.dialect, k.status, k.end, m.requests[k])
 	}
 	family(w, "mockllm_tokens_total", "counter", "Tokens in usages that were wholly written.")
-	for _, kind := range []string{"in", "out"} {
-		fmt.Fprintf(w, "mockllm_tokens_total{kind=%q} %d\n", kind, m.tokens[kind])
-	}
+	fmt.Fprintf(w, "mockllm_tokens_total{kind=\"in\"} %d\nmockllm_tokens_total{kind=\"out\"} %d\n", m.in, m.out)
 	for _, g := range []struct {
 		name, kind, help string
 		value            int64

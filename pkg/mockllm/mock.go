@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +48,7 @@ type Mock struct {
 	limits  providerLimits
 	metrics metrics
 	answers answerCache
+	last    atomic.Pointer[request]
 
 	mu      sync.Mutex
 	plan    Plan

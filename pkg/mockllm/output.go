@@ -16,7 +16,7 @@ import (
 // httpOutput writes through net/http.
 type httpOutput struct {
 	w        http.ResponseWriter
-	rc       *http.ResponseController
+	rc       http.ResponseController
 	h2       bool
 	trailers map[string]string
 	aborted  bool // the handler must panic with http.ErrAbortHandler
@@ -32,13 +32,8 @@ func (o *httpOutput) interim(codes []int) error {
 func (o *httpOutput) head(a *answer) error {
 	h := o.w.Header()
 	maps.Copy(h, a.header)
-	switch a.framing() {
-	case "length":
-		h.Set("Content-Length", strconv.FormatInt(a.length(o.h2), 10))
-	case "close":
-		if !o.h2 {
-			h.Set("Transfer-Encoding", "identity") //nolint:gosec // net/http's word for a body that ends with the connection; it is not sent
-		}
+	if !o.h2 && a.framing() == "close" {
+		h.Set("Transfer-Encoding", "identity") // net/http's word for a body that ends with the connection; it is not sent
 	}
 	o.trailers = a.x.plan.HTTP.Trailers
 	for name := range o.trailers {

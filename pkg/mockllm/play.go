@@ -90,7 +90,9 @@ func (p *player) body(ctx context.Context) error {
 	case endWhole, endHang:
 	}
 	err := p.out.end(ctx)
-	p.headed()
+	if p.sent.Head.IsZero() { // nothing was flushed
+		p.headed(p.m.opts.Now())
+	}
 	return err
 }
 
@@ -128,10 +130,11 @@ func (p *player) write(s *segment, from, to int) error {
 	if err := p.out.write(s.data[from:to]); err != nil {
 		return errors.Join(errGone, err)
 	}
-	if err := p.flush(); err != nil {
-		return err
+	if err := p.out.flush(); err != nil {
+		return errors.Join(errGone, err)
 	}
 	now := p.m.opts.Now()
+	p.flushed(now)
 	if p.sent.Bytes == 0 {
 		p.sent.First = now
 	}
@@ -162,15 +165,20 @@ func (p *player) flush() error {
 	if err := p.out.flush(); err != nil {
 		return errors.Join(errGone, err)
 	}
-	p.sent.Flushes++
-	p.headed()
+	p.flushed(p.m.opts.Now())
 	return nil
 }
 
+// flushed notes that what was written until now is out.
+func (p *player) flushed(now time.Time) {
+	p.sent.Flushes++
+	p.headed(now)
+}
+
 // headed notes that the headers are out, if they are now.
-func (p *player) headed() {
+func (p *player) headed(now time.Time) {
 	if p.sent.Status != 0 && p.sent.Head.IsZero() {
-		p.sent.Head = p.m.opts.Now()
+		p.sent.Head = now
 	}
 }
 

@@ -16,56 +16,85 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	recv := m.opts.Now()
-	body, sum, err := readBody(w, r)
-	_, _, path := splitPrefix(r.URL.EscapedPath())
-	a := readAsk(r.Method, r.URL, path, body)
+	q, err := m.read(w, r)
+	a := &q.ask
 	key := apiKey(r.Header)
-	c := m.choose(r.Header, r.URL.Path, key, a, body)
-	e := &Entry{
+	c := m.choose(r.Header, r.URL.Path, key, *a, q.body)
+	e := Entry{
 		ID: c.id, Channel: c.channel, Channels: c.channels, Queue: c.queue, QueueIndex: c.queueIndex,
-		Recv: recv, RecvNS: recv.UnixNano(), Proto: r.Proto, Method: r.Method, Path: r.URL.RequestURI(),
-		Header: redact(r.Header), BodyBytes: int64(len(body)), BodySHA256: sum,
-		Body: beginning(body), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
+		Recv: recv, RecvNS: recv.UnixNano(), Proto: r.Proto, Method: r.Method, Path: q.uri,
+		Header: q.header, BodyBytes: int64(len(q.body)), BodySHA256: q.sum,
+		Body: beginning(q.body), Dialect: a.dialect.name, Model: a.model, Stream: a.stream,
 		IncludeUsage: a.includeUsage, MaxTokens: a.maxTokens,
 	}
 	var ans *answer
 	if err == nil {
-		ans = m.answer(r.Method, path, a, &c, len(body), key)
+		ans = m.answer(r.Method, q.path, *a, &c, len(q.body), key)
 		e.Plan, e.Usage = ans.x.plan, ans.x.told
 	} else {
 		e.Plan = c.plan
 	}
-	m.journal.open(e)
+	m.journal.open(&e)
 	m.metrics.begin()
+	var ended result
 	abort := false
 	defer func() {
-		m.metrics.done(e)
+		m.metrics.done(&e, &ended)
 		if abort {
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	if err != nil {
-		m.journal.complete(e, result{end: "client_gone", at: m.opts.Now(), gone: &Place{}})
+		ended = result{end: "client_gone", at: m.opts.Now(), gone: &Place{}}
+		m.journal.complete(e.Seq, &ended)
 		abort = true
 		return
 	}
-	abort = m.playOn(w, r, ans, e, c.name)
+	abort = m.playOn(w, r, ans, &e, c.name, &ended)
 }
 
 // buffers are what bodies are read into.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readBody reads all of a body, as far as it comes, and sums it up.
-func readBody(w http.ResponseWriter, r *http.Request) (body, sum string, err error) {
+// request is what was received, as the journal keeps it, and what was understood of it. It never changes.
+type request struct {
+	method, uri string // the URI with its query
+	path        string // without query and prefix
+	header      http.Header
+	body, sum   string // and its SHA-256, in hex
+	ask         ask
+}
+
+// read reads all of a request, as far as it comes. One that is the same as the last one, as in a load test, is not understood once
+// more, and takes no memory of its own in the journal.
+func (m *Mock) read(w http.ResponseWriter, r *http.Request) (*request, error) {
 	const kept = 1 << 20
 	buffer, _ := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= kept {
+			buffers.Put(buffer)
+		}
+	}()
 	buffer.Reset()
-	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
-	body, sum = buffer.String(), sumOf(buffer.Bytes())
-	if buffer.Cap() <= kept {
-		buffers.Put(buffer)
+	source := r.Body
+	if r.ContentLength < 0 || r.ContentLength > maxBody { // else it ends where it says
+		source = http.MaxBytesReader(w, source, maxBody)
 	}
-	return body, sum, err
+	_, err := buffer.ReadFrom(source)
+	raw := buffer.Bytes()
+	header, uri := redact(r.Header), r.URL.RequestURI()
+	last := m.last.Load()
+	if last != nil && last.method == r.Method && last.uri == uri && last.body == string(raw) &&
+		maps.EqualFunc(last.header, header, slices.Equal) {
+		return last, err
+	}
+	q := &request{method: r.Method, uri: uri, header: header, body: string(raw), sum: sumOf(raw)}
+	_, _, q.path = splitPrefix(r.URL.EscapedPath())
+	q.ask = readAsk(r.Method, r.URL, q.path, q.body)
+	if len(q.body) <= keepBody { // of a larger one the journal keeps less
+		m.last.Store(q)
+	}
+	return q, err
 }
 
 // answer compiles the plan, unless the request is refused.
@@ -128,15 +157,15 @@ func refuse(x *exchange, status int, message string, header map[string]string) *
 
 // playOn plays the answer on the connection it needs and completes the journal's entry. It reports whether the handler must
 // abort the connection.
-func (m *Mock) playOn(w http.ResponseWriter, r *http.Request, ans *answer, e *Entry, name string) (abort bool) {
-	rc := http.NewResponseController(w)
+func (m *Mock) playOn(w http.ResponseWriter, r *http.Request, ans *answer, e *Entry, name string, ended *result) (abort bool) {
 	ctx := r.Context()
-	plain := &httpOutput{w: w, rc: rc, h2: r.ProtoMajor >= 2}
+	plain := &httpOutput{w: w, rc: *http.NewResponseController(w), h2: r.ProtoMajor >= 2}
 	var out output = plain
 	if ans.needsRaw() && !plain.h2 {
-		raw, rawCtx, err := openRaw(ctx, rc)
+		raw, rawCtx, err := openRaw(ctx, &plain.rc)
 		if err != nil {
-			m.journal.complete(e, result{end: "error: " + err.Error(), at: m.opts.Now()})
+			*ended = result{end: "error: " + err.Error(), at: m.opts.Now()}
+			m.journal.complete(e.Seq, ended)
 			return true
 		}
 		defer raw.close()
@@ -144,7 +173,8 @@ func (m *Mock) playOn(w http.ResponseWriter, r *http.Request, ans *answer, e *En
 	}
 	p := &player{m: m, a: ans, out: out, recv: e.Recv, name: name}
 	end := p.play(ctx)
-	m.journal.complete(e, result{end: end, at: m.opts.Now(), sent: p.finish(), gone: p.gone})
+	*ended = result{end: end, at: m.opts.Now(), sent: p.finish(), gone: p.gone}
+	m.journal.complete(e.Seq, ended)
 	left := end == "client_gone" || end == "shutdown"
 	return out == plain && (plain.aborted || left)
 }
