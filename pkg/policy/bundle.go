@@ -139,46 +139,6 @@ func (b *Bundle) Rules() []*Rule {
 	return list
 }
 
-// Change is one limit that a reload adds, removes or replaces.
-type Change struct {
-	Policy, Rule, Window string
-	Old, New             *limiter.Limit // nil: added, removed
-}
-
-// Changes lists what differs between two bundles, limit by limit. State is kept under (policy, rule, window, key), so a limit that is in
-// neither list goes on as it was.
-func Changes(old, next *Bundle) []Change {
-	var list []Change
-	before, after := old.limits(), next.limits()
-	for _, rule := range next.Rules() {
-		for _, l := range rule.Limits {
-			if was := before[limitName{rule.Policy, rule.Name, l.Window}]; was != l.Limit {
-				list = append(list, Change{rule.Policy, rule.Name, l.Window, was, l.Limit})
-			}
-		}
-	}
-	for _, rule := range old.Rules() {
-		for _, l := range rule.Limits {
-			if after[limitName{rule.Policy, rule.Name, l.Window}] == nil {
-				list = append(list, Change{rule.Policy, rule.Name, l.Window, l.Limit, nil})
-			}
-		}
-	}
-	return list
-}
-
-// Successions are the changes that a [limiter.Reloader] carries over to the accounts: where an old limit and a new one count alike. An
-// account whose limit counts another way, or in another period, starts anew; so does the account of a limit that was not there.
-func Successions(changes []Change) []limiter.Change {
-	var list []limiter.Change
-	for _, c := range changes {
-		if c.Old != nil && c.New != nil && c.Old.Kind == c.New.Kind && c.Old.Period == c.New.Period {
-			list = append(list, limiter.Change{Old: c.Old, New: c.New})
-		}
-	}
-	return list
-}
-
 // limitName identifies a limit across bundles.
 type limitName struct{ policy, rule, window string }
 

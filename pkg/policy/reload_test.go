@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,19 +42,15 @@ func TestReload(t *testing.T) {
 	if l := after[0].Account.Limit; l == before[0].Account.Limit || l.Burst != 1000 {
 		t.Errorf("tpm: %+v", l)
 	}
-	var changes []string
-	for _, c := range policy.Changes(first, second) {
-		changes = append(changes, fmt.Sprintf("%s/%s/%s old %v new %v", c.Policy, c.Rule, c.Window, c.Old != nil, c.New != nil))
+	var lineage policy.Lineage
+	if list := lineage.Succeed(first); len(list) != 0 {
+		t.Errorf("the first one succeeds %+v", list)
 	}
-	want := "chat/tpm/tpm old true new true, chat/v2/concurrency old false new true, chat/v1/concurrency old true new false"
-	if got := strings.Join(changes, ", "); got != want {
-		t.Errorf("changes\ngot  %s\nwant %s", got, want)
+	if list := lineage.Succeed(second); len(list) != 1 || list[0].Old != before[0].Account.Limit || list[0].New != after[0].Account.Limit {
+		t.Errorf("the second one succeeds %+v", list)
 	}
-	if list := policy.Successions(policy.Changes(first, second)); len(list) != 1 || list[0].New.Burst != 1000 {
-		t.Errorf("successions: %+v", list)
-	}
-	if list := policy.Changes(second, second); len(list) != 0 {
-		t.Errorf("a bundle differs from itself: %v", list)
+	if list := lineage.Succeed(second); len(list) != 0 {
+		t.Errorf("a bundle succeeds itself: %v", list)
 	}
 }
 
@@ -65,10 +60,12 @@ func TestOtherPeriod(t *testing.T) {
 		return rules(t, fmt.Sprintf("- { name: r, limit_keys: [], algorithm: cost_based, algorithm_config: { budget: %d, period: %s, staged_actions: [ { threshold_percent: 100, action: reject } ] } }", amount, period))
 	}
 	hour, day, more := budget("1h", 50), budget("1d", 50), budget("1d", 60)
-	if list := policy.Successions(policy.Changes(hour, day)); len(list) != 0 {
+	var lineage policy.Lineage
+	lineage.Succeed(hour)
+	if list := lineage.Succeed(day); len(list) != 0 {
 		t.Errorf("from hours to days: %+v", list)
 	}
-	if list := policy.Successions(policy.Changes(day, more)); len(list) != 1 {
+	if list := lineage.Succeed(more); len(list) != 1 {
 		t.Errorf("from 50 to 60: %+v", list)
 	}
 }
@@ -95,18 +92,58 @@ func TestReloadKeepsLevels(t *testing.T) {
 	if got := take(second, now, 2); got != 1788 {
 		t.Errorf("after a reload without a change: remaining %d", got)
 	}
-	if err := store.Reload(now, policy.Successions(policy.Changes(first, second))); err != nil {
+	var lineage policy.Lineage
+	lineage.Succeed(first)
+	if err := store.Reload(now, lineage.Succeed(second)); err != nil {
 		t.Fatal(err)
 	}
 	third, err := policy.Parse("p.yaml", []byte(version(3, 1000)), policy.Options{Now: now, Previous: second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Reload(now, policy.Successions(policy.Changes(second, third))); err != nil {
+	if err := store.Reload(now, lineage.Succeed(third)); err != nil {
 		t.Fatal(err)
 	}
 	if got := take(third, now, 3); got != 894 {
 		t.Errorf("after a reload with a smaller burst: remaining %d", got)
+	}
+}
+
+// TestReloadAfterAnAbsence: what a rule has left goes on from the reload that brings it back, not from the next request.
+func TestReloadAfterAnAbsence(t *testing.T) {
+	bucket := func(burst int) string {
+		return fmt.Sprintf("- { name: r, limit_keys: [], algorithm: token_bucket, algorithm_config: { tokens_per_second: 1, burst: %d } }", burst)
+	}
+	for name, absence := range map[string]string{
+		"gone":            "- { name: other, limit_keys: [], algorithm: token_bucket, algorithm_config: { tokens_per_second: 1, burst: 5 } }",
+		"of another kind": "- { name: r, limit_keys: [], algorithm: concurrency, algorithm_config: { max_concurrent: 4 } }",
+	} {
+		store := limiter.New(limiter.Options{})
+		var lineage policy.Lineage
+		take := func(b *policy.Bundle, at time.Time, id byte) int64 {
+			d, err := store.Reserve(at, &limiter.Request{ID: limiter.ID{id}, Holds: b.Bind(at, chat("a"), small).Enforced.Holds, Lease: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.Holds[0].Remaining
+		}
+		at := now
+		last := rules(t, bucket(10))
+		for i, b := range []*policy.Bundle{last, rules(t, absence), rules(t, bucket(100))} {
+			if err := store.Reload(at, lineage.Succeed(b)); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				take(b, at, 1)
+			}
+			last, at = b, at.Add(20*time.Second)
+			if _, err := store.Sweep(at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := take(last, at, 2); got != 29 { // 10, 20 more, less one
+			t.Errorf("%s: remaining %d, want 29", name, got)
+		}
 	}
 }
 

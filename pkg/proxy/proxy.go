@@ -21,7 +21,8 @@ type Proxy struct {
 	engine  *engine
 	handler http.Handler // the front inside the middleware
 
-	reload sync.Mutex // held while a bundle replaces another
+	reload  sync.Mutex // held while a bundle replaces another
+	lineage policy.Lineage
 
 	mu       sync.Mutex
 	draining bool
@@ -48,6 +49,7 @@ func New(cfg Config) (*Proxy, error) {
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
 	p.engine.bundle.Store(cfg.Bundle)
+	p.lineage.Succeed(cfg.Bundle) // nothing came before it
 	p.buffers.New = func() any { b := make([]byte, 32<<10); return &b }
 	p.small.New = func() any { b := make([]byte, 2<<10); return &b }
 	p.decision = newDecisions(p.engine)
@@ -99,21 +101,22 @@ func (p *Proxy) Reload(next *policy.Bundle) error {
 	if next.Version() <= old.Version() {
 		return fmt.Errorf("reloading the policy: bundle_version is %d, expected more than %d", next.Version(), old.Version())
 	}
-	return p.succeed(old, next)
+	return p.succeed(next)
 }
 
 // Replace puts a bundle in force without a look at its version: rules that a suite carries have none.
 func (p *Proxy) Replace(next *policy.Bundle) error {
 	p.reload.Lock()
 	defer p.reload.Unlock()
-	return p.succeed(p.engine.bundle.Load(), next)
+	return p.succeed(next)
 }
 
 // succeed requires that p.reload is held. A store that can puts the accounts under the new limits at this instant; otherwise each
 // goes over with the first request that names its new limit.
-func (p *Proxy) succeed(old, next *policy.Bundle) error {
+func (p *Proxy) succeed(next *policy.Bundle) error {
+	changes := p.lineage.Succeed(next)
 	if store, ok := p.cfg.Store.(limiter.Reloader); ok {
-		if err := store.Reload(p.cfg.Now(), policy.Successions(policy.Changes(old, next))); err != nil {
+		if err := store.Reload(p.cfg.Now(), changes); err != nil {
 			return fmt.Errorf("reloading the policy: %w", err)
 		}
 	}
