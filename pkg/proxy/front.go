@@ -138,9 +138,7 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
-		// Only a whole body ends its time: of one that is not, the server reads the rest before it closes the connection.
-		_ = x.control.SetReadDeadline(time.Time{})
-		return body, nil
+		return body, nil // the server has taken the deadline back with the end of the body, to look out for the client's leaving
 	case errors.As(err, &over):
 		_, _ = io.CopyN(io.Discard, x.r.Body, limit)
 		return nil, tooLarge
