@@ -103,6 +103,19 @@ type Reading struct {
 	Failed bool
 	// Streamed tells that the response was a stream of events, whatever its Content-Type said.
 	Streamed bool
+	// ByBody tells that it is complete by the end of its body alone.
+	ByBody bool
+}
+
+// Torn is the reading if the body broke off. Where the end of the body is what ends the response, that was no end.
+func (g Reading) Torn() Reading {
+	if g.ByBody {
+		g.Complete, g.ByBody = false, false
+		if g.Reported {
+			g.Reported, g.Why = false, MissingTruncated
+		}
+	}
+	return g
 }
 
 // Missing is the reason why a response gave no usage to charge: the label "why" of usage_missing_total.

@@ -219,10 +219,12 @@ func (m *meter) Close() Reading {
 		return m.reading
 	}
 	m.closed = true
+	byBody := false
 	switch {
 	case m.stream != nil:
 		whole := m.stream.close()
 		if m.spec.bodyEnds && whole && !m.t.choices.empty() && m.t.finished.covers(m.t.choices) {
+			byBody = !m.t.ended && !m.t.failed
 			m.t.ended = true
 		}
 	case m.over:
@@ -234,7 +236,7 @@ func (m *meter) Close() Reading {
 	}
 	m.body = nil
 	m.reading = m.t.reading()
-	m.reading.Streamed = m.stream != nil
+	m.reading.Streamed, m.reading.ByBody = m.stream != nil, byBody
 	return m.reading
 }
 

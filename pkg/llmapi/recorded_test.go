@@ -191,6 +191,10 @@ func TestRecordedAnyCut(t *testing.T) {
 				Usage: rec.usage, Reported: true, ContentBytes: rec.content, Complete: true,
 				Streamed: strings.HasSuffix(rec.file, ".sse") || strings.HasSuffix(rec.file, ".frames") || strings.Contains(rec.file, "array"),
 			}
+			want.ByBody = want.Streamed && strings.HasPrefix(rec.file, "gemini")
+			if torn := want.Torn(); torn.Reported == want.ByBody || torn.Complete == want.ByBody || torn.Usage != want.Usage {
+				t.Errorf("torn behind its last byte: %+v", torn)
+			}
 			check := func(what string, got llmapi.Reading) {
 				t.Helper()
 				if got != want {

@@ -246,6 +246,9 @@ func (y *relay) conclude(err error) {
 	y.metered = true
 	end := &y.x.end
 	end.reading = y.meter.Close()
+	if err != nil {
+		end.reading = end.reading.Torn()
+	}
 	cause := context.Cause(y.x.watch.ctx)
 	switch {
 	case errors.Is(err, errCut):
@@ -270,7 +273,7 @@ func (y *relay) finish() {
 	y.x.record.ResponseBytes = y.read
 	if !y.metered {
 		y.metered = true
-		y.x.end.reading = y.meter.Close()
+		y.x.end.reading = y.meter.Close().Torn()
 	}
 }
 

@@ -22,8 +22,11 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	if !strings.HasPrefix(contentType(s, e), "text/event-stream") {
 		r.Document = int64(len(s.x.Body))
 	}
-	if r.Usage == nil {
+	switch {
+	case r.Usage == nil:
 		r.Early, r.EarlyEnds = toldEarly(e), endedEarly(e)
+	case endsWithBody(e) && brokeOff(e):
+		r.Usage, r.Early = nil, r.Usage // it was seen, and the end never came
 	}
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
@@ -74,6 +77,22 @@ func misshapen(e *mockllm.Entry) bool {
 		}
 	}
 	return e.Plan.Fault.Kind != "" && e.Plan.Fault.Kind != "none"
+}
+
+// endsWithBody tells whether an answer has no end of its own but that of its body.
+func endsWithBody(e *mockllm.Entry) bool { return e.Stream && e.Dialect == "gemini" }
+
+// brokeOff tells whether the transport broke in place of coming to the end of the body. A
+// body that ends with its connection breaks with a reset alone.
+func brokeOff(e *mockllm.Entry) bool {
+	switch e.Plan.Fault.Kind {
+	case "reset", "long_length":
+		return true
+	case "fin", "stall":
+		byClose := e.Plan.HTTP.Framing == "close" || e.Plan.HTTP.Proto == "1.0" && e.Plan.HTTP.Framing != "length"
+		return !byClose || strings.HasPrefix(e.Proto, "HTTP/2")
+	}
+	return false
 }
 
 // begunOnly tells whether a stream tells its usage in a beginning that nothing completes.
@@ -172,7 +191,7 @@ func toldEarly(e *mockllm.Entry) *judge.Usage {
 // not yet the one that was to replace it. Of what the journal did not keep as it is,
 // nobody knows what it told.
 func endedEarly(e *mockllm.Entry) bool {
-	if !e.Stream || !slices.Contains(endsWithUsage[e.Dialect], e.Plan.UsageAt) {
+	if !e.Stream || !slices.Contains(endsWithUsage[e.Dialect], e.Plan.UsageAt) || endsWithBody(e) && brokeOff(e) {
 		return false
 	}
 	wrote := client.Plain(e.Sent.Body, e.Plan.HTTP.Encoding)

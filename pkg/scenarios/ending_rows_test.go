@@ -91,6 +91,45 @@ func TestEndingRows(t *testing.T) {
 	}
 }
 
+// A stream that ends with its body alone is whole if its body is: where the transport broke
+// instead, the usage that was seen counts only where it is larger.
+func TestEndingWithTheBody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		dialect, kind, framing, proto string
+		want                          judge.Outcome
+	}{
+		{"gemini", "fin", "", "HTTP/1.1", judge.OutcomeCut},
+		{"gemini", "reset", "", "HTTP/1.1", judge.OutcomeCut},
+		{"gemini", "stall", "", "HTTP/1.1", judge.OutcomeCut},
+		{"gemini", "long_length", "", "HTTP/1.1", judge.OutcomeCut},
+		{"gemini", "fin", "close", "HTTP/1.1", judge.OutcomeUnknown}, // as any that is wrong on purpose
+		{"gemini", "reset", "close", "HTTP/1.1", judge.OutcomeCut},
+		{"gemini", "fin", "close", "HTTP/2.0", judge.OutcomeCut},
+		{"gemini", "truncate", "", "HTTP/1.1", judge.OutcomeUnknown},
+		{"gemini", "", "", "HTTP/1.1", judge.OutcomeUsage},
+		{"openai-chat", "fin", "", "HTTP/1.1", judge.OutcomeUnknown},
+	} {
+		e, s := answered()
+		e.Dialect, e.Proto, e.Plan.Fault.Kind, e.Plan.HTTP.Framing = c.dialect, c.proto, c.kind, c.framing
+		if c.kind != "" {
+			e.End, s.x.Outcome = "fault:"+c.kind, client.Failed
+		}
+		w := &world{cell: &suite.Cell{Virtual: true, Target: &suite.Target{Serve: &suite.Serve{}}}}
+		var r judge.Request
+		w.ending(&r, s, e)
+		broken := c.want == judge.OutcomeCut
+		if r.Outcome != c.want || (r.Usage == nil) != broken || broken && (r.Early == nil || r.Early.Total != 50 || r.EarlyEnds) {
+			t.Errorf("%+v: outcome %q, usage %+v, early %+v, want %q", c, r.Outcome, r.Usage, r.Early, c.want)
+		}
+		e.Plan.UsageAt, e.Sent.Body = "twice", []byte(`"usage":{"usageMetadata":{`)
+		e.Sent.Bytes = int64(len(e.Sent.Body))
+		if endedEarly(e) == broken {
+			t.Errorf("%+v: behind the first of two usages: ended early is %v", c, !broken)
+		}
+	}
+}
+
 // What many readers forgive, a byte order mark, makes no answer unreadable.
 func TestTorn(t *testing.T) {
 	t.Parallel()
