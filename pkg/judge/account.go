@@ -158,9 +158,13 @@ func carryOver(all []*account, limits []Limit) {
 					continue
 				}
 				c.prior, c.judged = true, false
-				if lost {
+				switch {
+				case lost:
 					c.actual = Between(0, max(c.actual.Hi, c.taken.Hi))
 					c.taken.Lo = 0
+				case before.limit.Refund == RefundRetroactive && a.limit.Refund == RefundRetroactive:
+					// It is corrected where it was taken, and the new burst may have cut that off.
+					c.actual = c.actual.join(c.taken)
 				}
 				a.charges = append(a.charges, c)
 			}

@@ -20,6 +20,14 @@ func reloaded(before Request, after ...Request) *History {
 	return h
 }
 
+// inRetrospect is such a history with retroactive refunds, and another burst after it.
+func inRetrospect(burst int64, before Request, after ...Request) *History {
+	h := reloaded(before, after...)
+	h.Header.Limits[0].Refund, h.Header.Limits[1].Refund = RefundRetroactive, RefundRetroactive
+	h.Header.Limits[1].Burst = Exactly(burst)
+	return h
+}
+
 // ofSlots makes slots of the limits of a history, as many after its reload and one
 // more before.
 func ofSlots(n int64, h *History) *History {

@@ -277,6 +277,20 @@ var alarmCases = []findingCase{
 		return quiet(l, r, sent(2*sec, 5900, Admitted))
 	}},
 
+	{"an overshoot of before a reload may have been cut off by it", "", 0, func() *History {
+		return inRetrospect(1000, costing(lasting(sent(0, 1000, Admitted), 20*sec), 2000), sent(21*sec, 1000, Admitted))
+	}},
+	{"also a refund", "", 0, func() *History {
+		return inRetrospect(1000, costing(lasting(sent(0, 6000, Admitted), 20*sec), 0),
+			sent(11*sec, 1000, Admitted), sent(20*sec+ms, 950, Rejected))
+	}},
+	{"or not, with a larger burst", "", 0, func() *History {
+		return inRetrospect(8000, costing(lasting(sent(0, 6000, Admitted), 20*sec), 0), sent(21*sec, 7100, Admitted))
+	}},
+	{"what is taken after it is known", OverAdmission, 1, func() *History {
+		return inRetrospect(1000, costing(lasting(sent(0, 1000, Admitted), 20*sec), 2000), sent(11*sec, 1000, Admitted), sent(12*sec, 101, Admitted))
+	}},
+
 	// Several limits, other limits.
 	{"a limit of which nothing is known may be the reason", "", 0, func() *History {
 		h := quiet(minute(), sent(0, 100, Rejected))
