@@ -181,6 +181,29 @@ func TestReloadThereAndBack(t *testing.T) {
 	}
 }
 
+// TestReplayAgain: what was reserved under retroactive refunds is given back, also when they were switched off and on again.
+func TestReplayAgain(t *testing.T) {
+	retroactive := &limiter.Limit{Name: "x", Kind: limiter.TokenBucket, Burst: 60, TokensPerMinute: 60, Refund: limiter.Retroactive}
+	capped, again := *retroactive, *retroactive
+	capped.Refund = limiter.Capped
+	m := limiter.New(limiter.Options{})
+	ask(t, m, t0, 1, retroactive, "a", 50)
+	for i, c := range []limiter.Change{{Old: retroactive, New: &capped}, {Old: &capped, New: &again}} {
+		if err := m.Reload(t0, []limiter.Change{c}); err != nil {
+			t.Fatal(err)
+		}
+		if d := ask(t, m, t0, byte(i)+2, c.New, "a", 1); d.Holds[0].Remaining != int64(9-i) {
+			t.Errorf("reload %d: %d left", i, d.Holds[0].Remaining)
+		}
+	}
+	if _, err := m.Settle(t0, limiter.ID{1}, []int64{20}); err != nil {
+		t.Fatal(err)
+	}
+	if d := ask(t, m, t0, 9, &again, "a", 0); d.Holds[0].Remaining != 38 {
+		t.Errorf("%d left, expected 38: 30 came back", d.Holds[0].Remaining)
+	}
+}
+
 // TestSweepAmongRequests lets 64 goroutines reserve and settle one key, and others of their own, while the store is
 // swept, inspected and reloaded. In the end every token is accounted for.
 func TestSweepAmongRequests(t *testing.T) {

@@ -18,6 +18,7 @@ type replay struct {
 	limit      *Limit // in force at base
 	writtenOff WrittenOff
 	first      int64 // number of events[0]; numbers begin at 1, so that a mark of 0 means no event
+	began      int64 // number of its first event ever: those below are of a replay that was ended
 	events     []event
 }
 
@@ -34,7 +35,7 @@ func (p *replay) begin(a *account) *replay {
 	if p == nil {
 		p = &replay{first: 1}
 	}
-	p.base, p.limit, p.writtenOff = a.bucket, a.limit, a.ledger.WrittenOff
+	p.base, p.limit, p.writtenOff, p.began = a.bucket, a.limit, a.ledger.WrittenOff, p.first
 	return p
 }
 
@@ -98,7 +99,7 @@ func (p *replay) settle(a *account, n, cost, actual int64) (bucket, WrittenOff) 
 		e := &p.events[n-p.first]
 		e.amount, e.open = actual, false
 		p.absorb()
-	case n == 0: // reserved before there was a replay: refunded or debited as capped
+	case n < p.began: // reserved before there was this replay: refunded or debited as capped
 		p.add(event{at: a.clock, amount: actual - cost})
 	case actual > cost: // treated as kept: no refund, but what is beyond is owed
 		p.add(event{at: a.clock, amount: actual - cost})
