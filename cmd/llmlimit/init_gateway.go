@@ -74,11 +74,11 @@ func (l *atLimit) suite() ([]byte, error) {
 
 // initGateway writes a suite for a gateway at its own limit.
 func (a *app) initGateway(dir, targetFile string) error {
-	text, err := readFile("the target", targetFile)
+	file, err := readTarget(targetFile)
 	if err != nil {
 		return err
 	}
-	file, err := readTarget(targetFile)
+	text, err := readFile("the target", targetFile)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,9 +155,10 @@ func (s *selection) variables() (map[string]any, error) {
 }
 
 func readTarget(path string) (*suite.TargetFile, error) {
-	text, err := readFile("the target", path)
+	text, err := os.ReadFile(path) //nolint:gosec // reading what the user names is the purpose
 	if err != nil {
-		return nil, err
+		return nil, failWith(exitInvalid, "reading the target: %w", err).withHint("--target-file names a file with a target: block: "+
+			"`llmlimit probe URL --mock-listen ADDR > %[1]s` writes one, and `llmlimit init DIR --target-file %[1]s` a suite for the limit in it", path)
 	}
 	target, problems := suite.ReadTargetFile(path, text)
 	if err := problems.Err(); err != nil {

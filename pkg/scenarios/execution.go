@@ -67,15 +67,15 @@ func (e *execution) run(ctx context.Context) (*RunResult, error) {
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	e.stop, e.over = stop, ctx.Err
-	var virtual, direct, apart, serial []*unit
+	var virtual, direct, apart, serial, last []*unit
 	for _, u := range e.units {
 		switch {
 		case u.cell.Skip != "":
 			e.finish(u, skipped(u, u.cell.Skip))
 		case u.cell.Virtual && e.o.Child != nil:
 			virtual = append(virtual, u)
-		case u.cell.Serial:
-			serial = append(serial, u)
+		case u.cell.Serial: // it may leave the target in a state that others would feel
+			last = append(last, u)
 		case u.cell.Target != nil && u.cell.Target.URL != "":
 			// A target by URL knows one address of the mock, and each cell has a
 			// mock of its own there.
@@ -92,6 +92,7 @@ func (e *execution) run(ctx context.Context) (*RunResult, error) {
 	e.runReal(work, direct, max(1, e.o.Workers))
 	e.runReal(work, apart, max(1, first(e.o.Gateways, e.o.Workers)))
 	e.runReal(work, serial, 1)
+	e.runReal(work, last, 1)
 	if err := e.o.known.close(); err != nil {
 		return nil, fmt.Errorf("closing the mock: %w", err)
 	}

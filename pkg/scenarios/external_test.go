@@ -3,6 +3,7 @@ package scenarios_test
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -90,5 +91,56 @@ scenarios:
 	}
 	if s := only(t, r); s.Outcome != scenarios.Error || !strings.Contains(s.Reason, "connection refused") {
 		t.Error(dump(s))
+	}
+}
+
+// A scenario that asks to be alone comes last at a target by URL: behind it this gateway
+// turns away for a while, as many do after their provider's 429.
+func TestAloneAndLast(t *testing.T) {
+	t.Parallel()
+	for _, pool := range []string{`"t-${run.id}-${i}"`, `[ a ]`} { // side by side, and one after the other
+		mock := freeAddr(t)
+		var mu sync.Mutex
+		cooling := false
+		proxy := &httputil.ReverseProxy{
+			Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: mock}) },
+			ModifyResponse: func(resp *http.Response) error {
+				mu.Lock()
+				defer mu.Unlock()
+				cooling = cooling || resp.StatusCode == http.StatusTooManyRequests
+				return nil
+			},
+		}
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			cools := cooling
+			mu.Unlock()
+			if cools {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			proxy.ServeHTTP(w, r)
+		}))
+		text := fmt.Sprintf(`version: 1
+suite: cooling
+backend: { mock: { listen: %q, plan: { usage: 1/1 } } }
+target: { url: %q, identity: { header: x-tenant, pool: %s } }
+defaults: { request: { path: /v1/chat/completions, json: { model: mock, max_tokens: 5 } } }
+scenarios:
+  - id: provider
+    serial: true
+    steps: [ { send: { plan: { http: { status: 429 }, usage_at: none } }, expect: { status: 429 } } ]
+  - id: others
+    matrix: { n: [ 1, 2, 3 ] }
+    steps: [ { send: {}, expect: { status: 200 } } ]
+`, mock, gateway.URL, pool)
+		r, err := scenarios.Execute(t.Context(), plan(t, text, suite.Options{}), scenarios.Options{Gateways: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Counts.Pass != 4 {
+			t.Errorf("pool %s: %s", pool, dump(r.Counts))
+		}
+		gateway.Close()
 	}
 }

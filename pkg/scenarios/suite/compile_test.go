@@ -465,6 +465,12 @@ func TestFeaturesAndNeeds(t *testing.T) {
 	if p.Cells[0].Skip != "the feature refund is declared unsupported" || p.Cells[1].Skip != "" {
 		t.Errorf("%q, %q", p.Cells[0].Skip, p.Cells[1].Skip)
 	}
+	sent := func(cells ...*Cell) int64 {
+		return (&Program{Cells: cells}).WorstCase(func(*Request) int64 { return 0 }).Requests
+	}
+	if all := sent(p.Cells[0]) + sent(p.Cells[1]); all == 0 || sent(p.Cells[0]) != 0 || sent(p.Cells...) != all {
+		t.Errorf("a cell that is skipped sends %d requests, all cells %d", sent(p.Cells[0]), sent(p.Cells...))
+	}
 	cell := &Cell{Scenario: &Scenario{Needs: []string{"ledger", "metrics"}}}
 	if cell.Missing([]string{"ledger"}) != "metrics" || cell.Missing([]string{"metrics", "ledger"}) != "" {
 		t.Error("missing capabilities")

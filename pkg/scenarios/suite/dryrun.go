@@ -15,11 +15,13 @@ type Cost struct {
 	Bounded bool `json:"bounded"`
 }
 
-// WorstCase sums up a program's cells.
+// WorstCase sums up a program's cells, without those that are skipped.
 func (p *Program) WorstCase(estimate Estimate) Cost {
 	total := Cost{Bounded: true}
 	for _, cell := range p.Cells {
-		total = total.plus(cell.WorstCase(estimate))
+		if cell.Skip == "" {
+			total = total.plus(cell.WorstCase(estimate))
+		}
 	}
 	return total
 }
