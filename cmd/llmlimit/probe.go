@@ -192,6 +192,10 @@ func (a *app) probe(ctx context.Context, url string, f gatewayFlags, settings pr
 	found.WriteBlock(a.stdout, url, f.identity, f.body)
 	switch {
 	case found.Stopped == "":
+		fmt.Fprintln(a.stderr, "\nno probe sees these; add to features.supported what you know of the gateway, for no level is reached past a claim that is missing:")
+		for _, f := range probe.ByHand {
+			fmt.Fprintf(a.stderr, "  %-19s %s\n", f[0], f[1])
+		}
 		fmt.Fprintln(a.stderr, "\nnext: correct the block by what you know; `llmlimit validate FILE` says which checks of the profile it leaves out, and why")
 		return nil
 	case !found.Enforced:

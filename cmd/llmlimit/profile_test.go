@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/llmlimit/llmlimit/pkg/probe"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
 // defectRows are the stable numbers of docs/token-limit/defects.md; gaps are intended.
@@ -91,6 +95,42 @@ func TestEveryCheckIsDescribed(t *testing.T) {
 		if len(l.Catches) == 0 && !slices.Contains(unbroken, l.ID) {
 			t.Errorf("%s catches nothing: no faulty limiter can break it", l.ID)
 		}
+	}
+}
+
+// Every feature that the profile asks for is one that probe claims by what it measured, or
+// tells people to declare by hand.
+func TestEveryFeatureIsClaimedOrNamed(t *testing.T) {
+	files, err := embeddedSources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, problems := scenarios.NewPlan(files, suite.Options{Profile: tokenLimit, URL: "http://127.0.0.1:9", Env: noEnvironment})
+	if plan == nil {
+		t.Fatal(problems)
+	}
+	asked := map[string]bool{}
+	for _, s := range plan.Suites {
+		for _, c := range s.Program.Cells {
+			if c.Scenario.Feature != "" {
+				asked[c.Scenario.Feature] = true
+			}
+		}
+	}
+	for _, name := range []string{ // what writeFeatures can claim
+		"streaming", "identities", "reserve", "prompt-estimate", "retry-after", "remaining-header", "refund", "error-refund", "cancel-refund",
+		"upstream-timeout", "completions", "responses", "messages", "gemini", "embeddings",
+	} {
+		delete(asked, name)
+	}
+	for _, f := range probe.ByHand {
+		if !asked[f[0]] {
+			t.Errorf("no check asks for %s", f[0])
+		}
+		delete(asked, f[0])
+	}
+	if len(asked) > 0 {
+		t.Errorf("nobody says of these that they have to be declared: %v", asked)
 	}
 }
 

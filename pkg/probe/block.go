@@ -61,6 +61,7 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 	}
 	row("rate-limit headers", "%s", orDefault(strings.Join(r.Headers, ", "), "none"))
 	row("retry-after", "%s", yes(r.RetryAfter))
+	row("other endpoints", "%s", orDefault(strings.Join(r.Endpoints, ", "), "none"))
 	if r.NoKey != 0 {
 		row("without identity", "status %d", r.NoKey)
 	}
@@ -197,10 +198,12 @@ func (r *Result) writeFeatures(w io.Writer) {
 		{"refund", has(Whole, Streamed)},
 		{"error-refund", has(ServerError)},
 		{"cancel-refund", has(LeftStream)},
+		{"upstream-timeout", r.Silence != nil && r.Silence.GaveUp > 0},
 	} {
 		if f.on {
 			features = append(features, f.name)
 		}
 	}
+	features = append(features, r.Endpoints...)
 	fmt.Fprintf(w, "features:\n  supported: [ %s ]\n", strings.Join(features, ", "))
 }

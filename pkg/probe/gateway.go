@@ -34,6 +34,9 @@ type Question struct {
 	Ending Ending
 	// Shape is how Text is written.
 	Shape Shape
+	// Endpoint is the feature of another API than chat completions, or of that of the path
+	// that the gateway is asked at.
+	Endpoint string
 	// For is how long the client waits for a provider that is [Silent].
 	For time.Duration
 }

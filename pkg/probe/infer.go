@@ -34,6 +34,8 @@ type Result struct {
 	Phase  string
 	// Refunds says for each ending how long the unused part took to come back.
 	Refunds []Refund
+	// Endpoints are the further APIs that are served, by their features.
+	Endpoints []string
 	// Silence is what becomes of a reservation whose provider never answers; nil if
 	// nobody looked.
 	Silence *Silence
@@ -133,6 +135,7 @@ func Infer(ctx context.Context, g Gateway, s Settings) (*Result, error) {
 		{"refill", p.refill},
 		{"silence", p.silence},
 		{"missing key", p.missingKey},
+		{"other endpoints", p.others},
 	} {
 		err := stage.run(ctx)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,7 @@ type gateway struct {
 	discount bool          // takes less for longer prompts
 	lease    time.Duration // after which what was taken is given back, whatever happens
 	alters   bool          // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
+	only     string        // path that it serves; empty: all
 	garbles  bool          // refuses streams, and sends whole answers as streams with a usage of its own
 
 	mu   sync.Mutex
@@ -65,6 +67,10 @@ func (g *gateway) take(key string, n int64, admit bool) bool {
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
+		return
+	}
+	if g.only != "" && r.URL.Path != g.only {
+		http.NotFound(w, r)
 		return
 	}
 	key := r.Header.Get("X-Key")
@@ -348,6 +354,38 @@ func TestExamine(t *testing.T) {
 		(&Result{}).WriteBlock(&block, "http://gateway", "", `{"stream":false}`)
 		if file, problems := suite.ReadTargetFile("t.yaml", []byte(block.String())); len(problems) > 0 || file.Target.Body["stream"] != false {
 			t.Errorf("%v in\n%s", problems, &block)
+		}
+	})
+	behind(t, &gateway{only: "/v1/messages"}, func(ctx context.Context, w *Wire) {
+		p := &prober{g: w, s: Settings{Identities: true}, r: &Result{Silence: &Silence{GaveUp: time.Second}}}
+		if err := p.others(ctx); err != nil || !slices.Equal(p.r.Endpoints, []string{"messages"}) {
+			t.Errorf("%v, %v", p.r.Endpoints, err)
+		}
+		var block strings.Builder
+		p.r.WriteBlock(&block, "http://gateway", "", "")
+		if !strings.Contains(block.String(), "supported: [ streaming, upstream-timeout, messages ]") {
+			t.Error(&block)
+		}
+	})
+	behind(t, &gateway{}, func(ctx context.Context, w *Wire) {
+		p := &prober{g: w, s: Settings{Identities: true}, r: &Result{}}
+		if err := p.others(ctx); err != nil || len(p.r.Endpoints) != len(endpoints) {
+			t.Errorf("%v, %v", p.r.Endpoints, err)
+		}
+		dialects := map[string]bool{}
+		for _, e := range w.Mock.Journal().Entries() {
+			dialects[e.Dialect] = dialects[e.Dialect] || e.Channel == "header" && e.Model == "mock"
+		}
+		for _, name := range []string{"openai-completions", "openai-responses", "anthropic", "gemini", "openai-embeddings"} {
+			if !dialects[name] {
+				t.Errorf("%s: not asked, in %v", name, dialects)
+			}
+		}
+	})
+	behind(t, &gateway{limit: 1}, func(ctx context.Context, w *Wire) {
+		p := &prober{g: w, s: Settings{Identities: true}, r: &Result{}}
+		if err := p.others(ctx); err != nil || len(p.r.Endpoints) != 0 || len(p.r.Notes) != len(endpoints) {
+			t.Errorf("%v %v, %v", p.r.Endpoints, p.r.Notes, err)
 		}
 	})
 	behind(t, &gateway{garbles: true}, func(ctx context.Context, w *Wire) {

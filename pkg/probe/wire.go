@@ -167,6 +167,12 @@ func (w *Wire) request(q Question, id string) (client.Request, error) {
 	body := map[string]any{}
 	maps.Copy(body, w.Body)
 	maps.Copy(body, map[string]any{"model": orDefault(w.Model, "mock"), "messages": messages, "max_tokens": max(q.Output, 1)})
+	path := orDefault(w.Path, "/v1/chat/completions")
+	if q.Endpoint != "" {
+		e, model := at(q.Endpoint), orDefault(w.Model, "mock")
+		path, body = e.pathFor(model), e.body(promptOf("", id), max(q.Output, 1))
+		body["model"] = model
+	}
 	if q.Shape == AsTool {
 		body["tools"] = []any{map[string]any{"type": "function", "function": map[string]any{"name": "f", "description": q.Text}}}
 	}
@@ -180,7 +186,7 @@ func (w *Wire) request(q Question, id string) (client.Request, error) {
 		return client.Request{}, fmt.Errorf("writing a question: %w", err)
 	}
 	r := client.Request{
-		Method: http.MethodPost, URL: strings.TrimRight(w.URL, "/") + orDefault(w.Path, "/v1/chat/completions"),
+		Method: http.MethodPost, URL: strings.TrimRight(w.URL, "/") + path,
 		Header: http.Header{"Content-Type": {"application/json"}}, Body: text,
 	}
 	for name, values := range w.Header {
