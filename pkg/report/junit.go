@@ -9,9 +9,9 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
-// The elements and attributes are those that the strictest reader allows, the schema
-// junit-10.xsd of Jenkins' xUnit plugin, which refuses a file for one attribute more.
-// So what is to know of a case stands in its output, and its place in its failure.
+// The elements and attributes are those that Jenkins' JUnit plugin, GitLab and the
+// reporters of test results read, which go beyond the schema of Ant: `file` and
+// `properties` of a case, as pytest and others write them.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -39,13 +39,16 @@ type (
 		Value string `xml:"value,attr"`
 	}
 	junitCase struct {
-		Name    string     `xml:"name,attr"`
-		Class   string     `xml:"classname,attr"`
-		Time    string     `xml:"time,attr"`
-		Failure *junitText `xml:"failure,omitempty"`
-		Error   *junitText `xml:"error,omitempty"`
-		Skipped *junitText `xml:"skipped,omitempty"`
-		Out     string     `xml:"system-out,omitempty"`
+		Name       string          `xml:"name,attr"`
+		Class      string          `xml:"classname,attr"`
+		File       string          `xml:"file,attr"`
+		Line       int             `xml:"line,attr"`
+		Time       string          `xml:"time,attr"`
+		Properties []junitProperty `xml:"properties>property"`
+		Failure    *junitText      `xml:"failure,omitempty"`
+		Error      *junitText      `xml:"error,omitempty"`
+		Skipped    *junitText      `xml:"skipped,omitempty"`
+		Out        string          `xml:"system-out,omitempty"`
 	}
 	junitText struct {
 		Message string `xml:"message,attr"`
@@ -85,7 +88,10 @@ func junitOf(run *scenarios.RunResult, s *scenarios.SuiteResult) junitSuite {
 	for _, sc := range s.Scenarios {
 		total += sc.Real.Seconds()
 		for i, l := range scenarioLeaves(s, sc) {
-			c := junitCase{Name: l.name, Class: s.Name + "." + sc.ID, Time: "0.000", Out: junitFacts(sc, l.line)}
+			c := junitCase{Name: l.name, Class: s.Name + "." + sc.ID, File: sc.File, Line: l.line, Time: "0.000"}
+			for _, f := range facts(sc) {
+				c.Properties = append(c.Properties, junitProperty{f.name, plain(f.value)})
+			}
 			if i == 0 { // the time is the scenario's; its checks take none of their own
 				c.Time = seconds(sc.Real.Seconds())
 			}
@@ -99,7 +105,8 @@ func junitOf(run *scenarios.RunResult, s *scenarios.SuiteResult) junitSuite {
 
 func (s *junitSuite) count(c *junitCase, l leaf) {
 	s.Tests++
-	text := &junitText{Message: plain(l.message), Text: plain(l.detail)}
+	// GitLab shows the text alone, Jenkins the message above it.
+	text := &junitText{Message: plain(l.message), Text: plain(l.message + "\n" + l.detail)}
 	switch l.outcome {
 	case scenarios.Fail:
 		s.Failures++
@@ -112,19 +119,9 @@ func (s *junitSuite) count(c *junitCase, l leaf) {
 		c.Skipped = text
 	case scenarios.Pass:
 		if l.warning {
-			c.Out = "warning: " + plain(l.message) + "\n" + plain(l.detail) + c.Out
+			c.Out = "warning: " + text.Text
 		}
 	}
-}
-
-// junitFacts says where a case stands and what it is for, a line each.
-func junitFacts(sc *scenarios.ScenarioResult, line int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "place: %s:%d\n", sc.File, line)
-	for _, f := range facts(sc) {
-		fmt.Fprintf(&b, "%s: %s\n", f.name, f.value)
-	}
-	return plain(b.String())
 }
 
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }

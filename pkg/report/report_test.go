@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"flag"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -178,88 +177,122 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// JUnit: what Jenkins and GitLab count is one case per check, and each of the four
-// outcomes in its own element.
-// junitAllows are the attributes and children that junit-10.xsd of Jenkins' xUnit
-// plugin knows, of those elements that we write.
-var junitAllows = map[string]struct{ attributes, children string }{
-	"testsuites": {"name time tests failures errors", "testsuite"},
-	"testsuite":  {"name tests failures errors group time skipped timestamp hostname id package file log url", "testsuite properties testcase system-out system-err"},
-	"properties": {"", "property"},
-	"property":   {"name value", ""},
-	"testcase":   {"name time classname group", "skipped error failure system-out system-err"},
-	"failure":    {"type message", ""},
-	"error":      {"type message", ""},
-	"skipped":    {"type message", ""},
-	"system-out": {"", ""},
+// junitRead is a JUnit file as its readers take it apart: GitLab looks up a case by
+// class and name, links its file and shows the text of its outcome; Jenkins' JUnit
+// plugin shows the message and, if it keeps them, the properties.
+type junitRead struct {
+	Tests    int `xml:"tests,attr"`
+	Failures int `xml:"failures,attr"`
+	Errors   int `xml:"errors,attr"`
+	Suites   []struct {
+		Properties []junitReadProperty `xml:"properties>property"`
+		Cases      []junitReadCase     `xml:"testcase"`
+	} `xml:"testsuite"`
 }
 
-// One attribute that the schema does not know, and Jenkins' xUnit plugin reads nothing.
-func TestJUnitKeepsToTheSchema(t *testing.T) {
-	d := xml.NewDecoder(strings.NewReader(render(t, JUnit, small(t))))
-	var path []string
-	for {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch e := token.(type) {
-		case xml.StartElement:
-			allowed, known := junitAllows[e.Name.Local]
-			if !known || len(path) > 0 && !slices.Contains(strings.Fields(junitAllows[path[len(path)-1]].children), e.Name.Local) {
-				t.Errorf("%s is not allowed in %v", e.Name.Local, path)
-			}
-			for _, a := range e.Attr {
-				if !slices.Contains(strings.Fields(allowed.attributes), a.Name.Local) {
-					t.Errorf("%s may have no attribute %s", e.Name.Local, a.Name.Local)
-				}
-			}
-			path = append(path, e.Name.Local)
-		case xml.EndElement:
-			path = path[:len(path)-1]
+type junitReadProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type junitReadCase struct {
+	Name       string              `xml:"name,attr"`
+	Class      string              `xml:"classname,attr"`
+	File       string              `xml:"file,attr"`
+	Line       int                 `xml:"line,attr"`
+	Properties []junitReadProperty `xml:"properties>property"`
+	Outcomes   []struct {
+		XMLName xml.Name
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	} `xml:",any"` // those of its elements that have no field here
+	Out string `xml:"system-out"`
+}
+
+func (c junitReadCase) property(name string) string { return junitValue(c.Properties, name) }
+
+func junitValue(all []junitReadProperty, name string) string {
+	for _, p := range all {
+		if p.Name == name {
+			return p.Value
 		}
 	}
+	return ""
 }
 
-func TestJUnitStructure(t *testing.T) {
-	run := small(t)
-	var doc junitSuites
+func readJUnit(t *testing.T, run *scenarios.RunResult) junitRead {
+	t.Helper()
+	var doc junitRead
 	if err := xml.Unmarshal([]byte(render(t, JUnit, run)), &doc); err != nil {
 		t.Fatal(err)
 	}
-	failures, errs, skips, cases := 0, 0, 0, 0
+	return doc
+}
+
+// What Jenkins and GitLab count is one case per check, each with one outcome in an
+// element of its own, which says in its text what its message says.
+func TestJUnitOutcomes(t *testing.T) {
+	run := small(t)
+	doc := readJUnit(t, run)
+	found := map[string]int{}
+	seen := map[string]bool{}
 	for _, s := range doc.Suites {
 		for _, c := range s.Cases {
-			cases++
-			elements := 0
-			for element, n := range map[*junitText]*int{c.Failure: &failures, c.Error: &errs, c.Skipped: &skips} {
-				if element != nil {
-					*n++
-					elements++
+			name := c.Class + " " + c.Name
+			if seen[name] {
+				t.Errorf("two cases are called %s; GitLab keeps one of them", name)
+			}
+			seen[name] = true
+			switch len(c.Outcomes) {
+			case 0:
+				found["pass"]++
+			case 1:
+				o := c.Outcomes[0]
+				found[o.XMLName.Local]++
+				if o.Message == "" || !strings.HasPrefix(o.Text, o.Message) {
+					t.Errorf("%s: the message %q is not in the text %q, which is all that GitLab shows", name, o.Message, o.Text)
 				}
-			}
-			if elements > 1 {
-				t.Errorf("%s %s has %d outcomes", c.Class, c.Name, elements)
-			}
-			if !strings.Contains(c.Out, "place: scenarios/") {
-				t.Errorf("%s %s has no place", c.Class, c.Name)
+			default:
+				t.Errorf("%s has %d outcomes", name, len(c.Outcomes))
 			}
 		}
 	}
-	if cases != doc.Tests || failures != doc.Failures || errs != doc.Errors {
-		t.Errorf("found %d cases, %d failures, %d errors; the head says %d, %d, %d", cases, failures, errs, doc.Tests, doc.Failures, doc.Errors)
+	if want := map[string]int{"pass": 5, "failure": 5, "error": 1, "skipped": 1}; !maps.Equal(found, want) {
+		t.Errorf("found %v, expected %v", found, want)
 	}
-	if want := len(leaves(run)); cases != want {
-		t.Errorf("found %d cases, expected one for each of the %d checks", cases, want)
-	}
-	if failures != 5 || errs != 1 || skips != 1 {
-		t.Errorf("found %d failures, %d errors, %d skips; expected 5, 1, 1", failures, errs, skips)
+	if want := len(leaves(run)); doc.Tests != want || len(seen) != want || doc.Failures != 5 || doc.Errors != 1 {
+		t.Errorf("the head says %d cases, %d failures, %d errors; found %d cases, expected %d, 5, 1", doc.Tests, doc.Failures, doc.Errors, len(seen), want)
 	}
 	if strings.Contains(render(t, JUnit, run), "\x1b") {
 		t.Error("a control character, which XML cannot hold")
+	}
+}
+
+// What a case is for and where it stands are with the case, as other tools write it.
+func TestJUnitSaysWhereAndWhatFor(t *testing.T) {
+	doc := readJUnit(t, small(t))
+	levels := map[string]bool{}
+	for _, s := range doc.Suites {
+		if junitValue(s.Properties, "seed") != "42" {
+			t.Errorf("the seed of a suite is %q, expected 42", junitValue(s.Properties, "seed"))
+		}
+		for _, c := range s.Cases {
+			if !strings.HasPrefix(c.File, "scenarios/") || c.Line == 0 {
+				t.Errorf("%s %s stands at %s:%d", c.Class, c.Name, c.File, c.Line)
+			}
+			if c.property("requirement") == "" || !strings.HasPrefix(c.property("rerun"), "llmlimit run ") {
+				t.Errorf("%s %s has the properties %v", c.Class, c.Name, c.Properties)
+			}
+			levels[c.property("level")+" "+c.property("strength")+" "+c.property("feature")] = true
+			if warned := strings.HasPrefix(c.Out, "warning: "); warned != (c.property("strength") == "SHOULD") {
+				t.Errorf("%s %s: its output is %q; a SHOULD that does not hold warns, and nothing else", c.Class, c.Name, c.Out)
+			}
+		}
+	}
+	for _, want := range []string{"L3 MUST refund", "L0 SHOULD retry-after", "L2 MUST reserve", "L0 MUST "} {
+		if !levels[want] {
+			t.Errorf("no case has level, strength and feature %q: %v", want, levels)
+		}
 	}
 }
 
