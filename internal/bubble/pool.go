@@ -22,7 +22,8 @@ type Pool struct {
 	Argv []string
 	// Env is added to the environment of the children. GOMAXPROCS=1 is always
 	// part of it: a bubble is one stream of events, and with one processor the
-	// order of what happens at one instant is the same in every run.
+	// order of what happens at one instant is the same in every run. GOGC=50 is,
+	// where the environment has none: most of what a child allocates it keeps.
 	Env []string
 	// Workers is the number of children that run side by side; 0 means 1.
 	Workers int
@@ -161,7 +162,7 @@ func (w *worker) stop() {
 
 func (p *Pool) start() (*child, error) {
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...) //nolint:gosec,noctx // our own binary; killed by the worker, which then says why
-	cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1"), p.Env...)
+	cmd.Env = slices.Concat([]string{"GOGC=50"}, os.Environ(), []string{"GOMAXPROCS=1"}, p.Env)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

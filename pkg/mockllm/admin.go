@@ -88,7 +88,13 @@ func (m *Mock) adminJournal(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	entries := m.journal.find(func(e *Entry) bool { return e.Seq > after && (id == "" || e.ID == id) })
+	entries := m.journal.since(after)
+	if id != "" {
+		entries = m.journal.ByID(id)
+		for len(entries) > 0 && entries[0].Seq <= after {
+			entries = entries[1:]
+		}
+	}
 	switch {
 	case id == "" || q.Has("all"):
 		writeJSON(w, http.StatusOK, journalPage{Entries: entries, Dropped: m.journal.Dropped()})

@@ -119,8 +119,11 @@ type block [perBlock]Entry
 
 const perBlock = 8
 
-// attempts counts the requests of one id for as long as one of them is kept.
-type attempts struct{ total, kept int }
+// attempts are the requests of one id, for as long as one of them is kept.
+type attempts struct {
+	total int
+	kept  []uint64 // their numbers, in order
+}
 
 func newJournal(size int) *Journal {
 	return &Journal{size: uint64(size), ids: map[string]*attempts{}}
@@ -137,11 +140,11 @@ func (j *Journal) open(e *Entry) {
 		j.ids[e.ID] = a
 	}
 	a.total++
-	a.kept++
+	a.kept = append(a.kept, j.seq)
 	e.Seq, e.AttemptNo = j.seq, a.total
 	at := j.at(j.seq)
 	if j.kept == j.size {
-		j.forget(at.ID)
+		j.forgetFirst(at.ID)
 		j.dropped++
 	} else {
 		j.kept++
@@ -161,10 +164,10 @@ func (j *Journal) at(seq uint64) *Entry {
 // oldest is the number of the oldest entry that is kept. It requires j.mu.
 func (j *Journal) oldest() uint64 { return j.seq + 1 - j.kept }
 
-// forget takes one entry of id out of the count. It requires j.mu.
-func (j *Journal) forget(id string) {
+// forgetFirst forgets the oldest entry of id. It requires j.mu.
+func (j *Journal) forgetFirst(id string) {
 	if a := j.ids[id]; a != nil {
-		if a.kept--; a.kept == 0 {
+		if a.kept = a.kept[1:]; len(a.kept) == 0 {
 			delete(j.ids, id)
 		}
 	}
@@ -193,18 +196,28 @@ func (j *Journal) complete(seq uint64, r *result) {
 }
 
 // Entries returns what is kept, oldest first. Entries of requests still being answered have no End.
-func (j *Journal) Entries() []Entry { return j.find(func(*Entry) bool { return true }) }
+func (j *Journal) Entries() []Entry { return j.since(0) }
 
-// ByID returns the entries with this correlation id, oldest first: more than one means that somebody retried.
-func (j *Journal) ByID(id string) []Entry { return j.find(func(e *Entry) bool { return e.ID == id }) }
-
-func (j *Journal) find(match func(*Entry) bool) []Entry {
+// since are the entries behind that number.
+func (j *Journal) since(after uint64) []Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	found := make([]Entry, 0, 4)
-	for seq := j.oldest(); seq <= j.seq; seq++ {
-		if e := j.at(seq); match(e) {
-			found = append(found, *e)
+	from := max(min(after, j.seq)+1, j.oldest())
+	found := make([]Entry, 0, j.seq+1-from)
+	for seq := from; seq <= j.seq; seq++ {
+		found = append(found, *j.at(seq))
+	}
+	return found
+}
+
+// ByID returns the entries with this correlation id, oldest first: more than one means that somebody retried.
+func (j *Journal) ByID(id string) []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	found := []Entry{}
+	if a := j.ids[id]; a != nil {
+		for _, seq := range a.kept {
+			found = append(found, *j.at(seq))
 		}
 	}
 	return found

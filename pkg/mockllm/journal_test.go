@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -76,6 +77,34 @@ func TestJournalWait(t *testing.T) {
 		}
 		near(t, "complete", time.Since(begun), time.Second)
 	})
+}
+
+func TestJournalOmitsHeaders(t *testing.T) {
+	t.Parallel()
+	for omit, want := range map[bool]string{false: "id=x", true: ""} {
+		inBubble(t, Options{OmitHeaders: omit}, func(b *bench) {
+			_, _, _ = b.post(chatPath, chatBody, "id=x")
+			if e := b.last("x"); e.Header.Get("X-Llmlimit-Mock") != want {
+				t.Errorf("omitted: %v, and the entry has %v", omit, e.Header)
+			}
+		})
+	}
+}
+
+func TestJournalSince(t *testing.T) {
+	t.Parallel()
+	j := newJournal(3)
+	for range 5 {
+		j.open(&Entry{ID: "x"})
+	}
+	for after, want := range map[uint64]int{0: 3, 2: 3, 3: 2, 5: 0, 9: 0, math.MaxUint64: 0} {
+		if got := j.since(after); len(got) != want || want > 0 && got[want-1].Seq != 5 {
+			t.Errorf("after %d: %d entries, expected %d", after, len(got), want)
+		}
+	}
+	if all := j.ByID("x"); len(all) != 3 || all[0].Seq != 3 || all[2].Seq != 5 || len(j.ByID("y")) != 0 {
+		t.Errorf("by id: %+v", all)
+	}
 }
 
 func TestJournalKeepsBytesUpToACap(t *testing.T) {

@@ -20,6 +20,8 @@ type Options struct {
 	JournalSize int
 	// KeepSent is how many bytes of each response body the journal keeps; default 64 KiB, negative keeps none.
 	KeepSent int
+	// OmitHeaders leaves the headers of requests out of the journal, which are a third of it.
+	OmitHeaders bool
 	// Created is the Unix time in `created` fields; default 2026-01-01T00:00:00Z, so that bodies are reproducible.
 	Created int64
 	// Now gives the instants of the journal; default time.Now.

@@ -34,7 +34,7 @@ func encodeChat(x *exchange) reply {
 	if x.ask.stream {
 		return encodeChunks(x, chatChunks)
 	}
-	b := builder{buf: make([]byte, 0, 768+x.ask.choices*(len(x.text)+160))}
+	b := builder{buf: make([]byte, 0, 480+x.ask.choices*(len(x.text)+160))}
 	b.add(`{`)
 	object, full := x.bodyUsage(openAIUsage)
 	early := x.plan.UsageAt == "early"

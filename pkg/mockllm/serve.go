@@ -82,7 +82,11 @@ func (m *Mock) read(w http.ResponseWriter, r *http.Request) (*request, error) {
 	}
 	_, err := buffer.ReadFrom(source)
 	raw := buffer.Bytes()
-	header, uri := redact(r.Header), r.URL.RequestURI()
+	uri := r.URL.RequestURI()
+	var header http.Header
+	if !m.opts.OmitHeaders {
+		header = redact(r.Header)
+	}
 	last := m.last.Load()
 	if last != nil && last.method == r.Method && last.uri == uri && last.body == string(raw) &&
 		maps.EqualFunc(last.header, header, slices.Equal) {

@@ -30,6 +30,8 @@ type backend interface {
 	// entries are the lines of the journal about one request, oldest first; an
 	// empty id means all.
 	entries(id string) []mockllm.Entry
+	// journal is entries for who asks for many requests, one after the other.
+	journal() func(id string) []mockllm.Entry
 	// wait returns when the request is over in the journal, or ctx is.
 	wait(ctx context.Context, id string)
 	// broken is why the answers of the others cannot be trusted; nil if they can.
@@ -45,6 +47,8 @@ func (m ownMock) entries(id string) []mockllm.Entry {
 	}
 	return m.Journal().ByID(id)
 }
+
+func (m ownMock) journal() func(id string) []mockllm.Entry { return m.entries }
 
 func (m ownMock) wait(ctx context.Context, id string) {
 	_, _ = m.Journal().Wait(ctx, id) // without it the checks say what is missing
@@ -227,6 +231,16 @@ func (m *remoteMock) entries(id string) []mockllm.Entry {
 		m.onOurClock(&page.Entries[i])
 	}
 	return page.Entries
+}
+
+// journal reads all of it at once: to ask for each request would read it as often as
+// there are requests.
+func (m *remoteMock) journal() func(id string) []mockllm.Entry {
+	all := map[string][]mockllm.Entry{}
+	for _, e := range m.entries("") {
+		all[e.ID] = append(all[e.ID], e)
+	}
+	return func(id string) []mockllm.Entry { return all[id] }
 }
 
 // onOurClock shifts the instants of an entry.

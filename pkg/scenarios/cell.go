@@ -187,7 +187,8 @@ const journalSize = 1 << 20
 
 // openMock starts the mock and gives its base URL for the target.
 func (w *world) openMock(ctx context.Context) (backend string, shut func() error, err error) {
-	opts := mockllm.Options{Seed: w.cell.Seed, JournalSize: journalSize, KeepSent: 1 << 20, Admin: true}
+	// In virtual time nobody else can ask the mock for headers, and we do not.
+	opts := mockllm.Options{Seed: w.cell.Seed, JournalSize: journalSize, KeepSent: 1 << 20, OmitHeaders: w.cell.Virtual, Admin: true}
 	listen, advertise := "127.0.0.1:0", ""
 	if m := w.cell.Mock; m != nil {
 		if m.Plan != nil {

@@ -20,7 +20,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	wrote := client.ContentWithin(e.Sent.Body, contentType(s, e), e.Plan.HTTP.Encoding)
 	r.Content = judge.Between(min(s.content, wrote), max(s.content, wrote)+unkept(e))
 	if !strings.HasPrefix(contentType(s, e), "text/event-stream") {
-		r.Document = int64(len(s.x.Body))
+		r.Document = s.document
 	}
 	switch {
 	case r.Usage == nil:
@@ -154,8 +154,8 @@ func endOf(e *mockllm.Entry) time.Time {
 
 // contentType is that of the mock's answer: the target passes it on.
 func contentType(s *sentRequest, e *mockllm.Entry) string {
-	if t := s.x.Header.Get("Content-Type"); t != "" && s.x.Status == e.Sent.Status {
-		return t
+	if s.contentType != "" && s.x.Status == e.Sent.Status {
+		return s.contentType
 	}
 	if e.Stream {
 		return "text/event-stream"

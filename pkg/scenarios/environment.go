@@ -30,7 +30,7 @@ func (l *lane) environment(ctx context.Context, run *stepRun, e *suite.Expressio
 		env.Steps = withCurrent(env.Steps, run)
 	}
 	if e.Uses("judge") {
-		totals := judge.Judge(w.history(nil)).Totals
+		totals := judge.Judge(w.history()).Totals
 		env.Judge = &suite.JudgeTotals{
 			Reserved: totals.Reserved.Lo, Charged: totals.Charged.Lo,
 			OverAdmitted: totals.OverAdmitted, WronglyRejected: totals.WronglyRejected,
@@ -156,19 +156,6 @@ func (w *world) response(s *sentRequest) *suite.Response {
 		w.mu.Unlock()
 	}
 	return r
-}
-
-// journal is the mock's, by the id of the request.
-type journal map[string][]mockllm.Entry
-
-// journal reads all of the mock's journal at once. To ask for one request of many
-// after the other would read it as often as there are requests.
-func (w *world) journal() journal {
-	j := journal{}
-	for _, e := range w.mock.entries("") {
-		j[e.ID] = append(j[e.ID], e)
-	}
-	return j
 }
 
 // entries are the lines of the mock's journal about one request.

@@ -160,7 +160,7 @@ func (e *execution) runVirtual(ctx context.Context, units []*unit) {
 		limit = cellTimeout(units)
 	}
 	pool := bubble.Pool{Argv: e.o.Child, Workers: e.o.Workers, JobTimeout: limit}
-	results := pool.Run(ctx, jobs, &poolObserver{e: e, units: units})
+	results := pool.Run(ctx, jobs, &poolObserver{e: e, units: units, parts: make([]part, len(units))})
 	for i, r := range results {
 		if units[i].result == nil { // it never started
 			e.finish(units[i], failedToRun(units[i], r.Err))
@@ -172,14 +172,20 @@ func (e *execution) runVirtual(ctx context.Context, units []*unit) {
 type poolObserver struct {
 	e     *execution
 	units []*unit
+	parts []part // of each unit, so far; each is used by one worker at a time
 }
 
 func (p *poolObserver) Started(i int) { p.e.start(p.units[i]) }
 
 func (p *poolObserver) Event(i int, event json.RawMessage) {
-	var progress LoadProgress
-	if json.Unmarshal(event, &progress) == nil {
-		p.e.progress(p.units[i], progress)
+	var n news
+	switch err := json.Unmarshal(event, &n); {
+	case err != nil:
+		p.parts[i].err = err
+	case n.Load != nil:
+		p.e.progress(p.units[i], *n.Load)
+	case n.Part != nil:
+		p.parts[i].take(n.Part)
 	}
 }
 
@@ -188,7 +194,7 @@ func (p *poolObserver) Finished(i int, r bubble.Result) {
 	var a answer
 	err := r.Err
 	if err == nil {
-		err = json.Unmarshal(r.Value, &a)
+		err = errors.Join(p.parts[i].err, json.Unmarshal(r.Value, &a))
 	}
 	if err == nil && a.Result == nil {
 		err = errors.New("the child gave no result")
@@ -198,6 +204,10 @@ func (p *poolObserver) Finished(i int, r bubble.Result) {
 		return
 	}
 	a.Result.History, a.Result.sendings = a.History, a.Sendings
+	if a.History != nil {
+		a.Result.Requests, a.History.Requests = p.parts[i].Requests, p.parts[i].History
+	}
+	p.parts[i] = part{}
 	p.e.finish(u, a.Result)
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 )
 
-// history is what the judge reads: everything that has been seen up to now. at is
-// when the ledger was read, if it was.
-func (w *world) history(ledger []judge.LedgerEntry) *judge.History {
+// history is what the judge reads, the ledger apart: everything that has been seen up
+// to now.
+func (w *world) history() *judge.History {
 	w.mu.Lock()
 	sent := slices.Clone(w.sent)
 	w.mu.Unlock()
@@ -25,11 +25,10 @@ func (w *world) history(ledger []judge.LedgerEntry) *judge.History {
 			Start: w.start.UnixNano(), End: time.Now().UnixNano(), Limits: w.limits(), Target: w.declared(),
 		},
 		Requests: make([]judge.Request, 0, len(sent)),
-		Ledger:   ledger,
 	}
-	mock := w.journal()
+	entries := w.mock.journal()
 	for _, s := range sent {
-		h.Requests = append(h.Requests, w.judged(s, mock[s.id]))
+		h.Requests = append(h.Requests, w.judged(s, entries(s.id)))
 	}
 	return h
 }
@@ -189,26 +188,27 @@ func (w *world) judge(ctx context.Context) {
 	if off := w.cell.Scenario.Judge; off != nil {
 		w.note("the judge is off: " + off.Off)
 	}
-	var entries []judge.LedgerEntry
+	var accounts []ledgerAccount
 	if w.ledgerURL() != "" && len(w.limits()) > 0 {
-		accounts, err := w.readLedger(context.WithoutCancel(ctx))
-		if err != nil {
+		var err error
+		if accounts, err = w.readLedger(context.WithoutCancel(ctx)); err != nil {
 			w.note("the ledger at the end: " + err.Error())
 		}
-		history := w.history(nil)
-		entries = ledgerEntries(accounts, history)
 	}
-	w.result.History = w.history(entries)
-	w.fillRequests(w.result.History)
+	h := w.history()
+	h.Ledger = ledgerEntries(accounts, h)
+	h.Header.End = time.Now().UnixNano()
+	w.result.History = h
+	w.fillRequests(h)
 	if w.byURL() {
-		if suspicion := failOpen(w.result.History); suspicion != "" {
+		if suspicion := failOpen(h); suspicion != "" {
 			w.note(suspicion)
 		}
 	}
 	if w.cell.Scenario.Judge != nil || len(w.limits()) == 0 {
 		return
 	}
-	w.result.Judged = judge.Judge(w.result.History)
+	w.result.Judged = judge.Judge(h)
 	w.result.sendings = w.sendings()
 }
 

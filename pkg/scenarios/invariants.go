@@ -20,7 +20,7 @@ func (l *lane) invariants(ctx context.Context, run *stepRun) {
 			l.drains(ctx, run, i)
 		}
 	}
-	report := judge.Judge(l.w.history(nil))
+	report := judge.Judge(l.w.history())
 	for _, i := range run.bound.Invariants {
 		switch i.Name {
 		case suite.InvariantNeverOverAdmit:
@@ -93,7 +93,7 @@ func (l *lane) leak(ctx context.Context, report *judge.Report, allowed int64) st
 // drains waits until nothing is outstanding, at most as long as the bound says.
 func (l *lane) drains(ctx context.Context, run *stepRun, i suite.Invariant) {
 	if l.w.ledgerURL() == "" {
-		report := judge.Judge(l.w.history(nil))
+		report := judge.Judge(l.w.history())
 		l.invariant(run, i, worst(report.Findings, judge.Residue, 0))
 		return
 	}

@@ -29,7 +29,25 @@ type job struct {
 	Cell    string            `json:"cell"`
 }
 
-// answer is what a child says in the end.
+// news is what a child says on its way: one of the fields.
+type news struct {
+	Load *LoadProgress `json:"load,omitempty"`
+	Part *part         `json:"part,omitempty"`
+}
+
+// part is a part of the requests of a result and of its history, which go ahead of the
+// answer: as one text, those of a large load would be in memory several times over.
+type part struct {
+	Requests []*Exchange     `json:"requests"`
+	History  []judge.Request `json:"history"`
+
+	err error // of one that could not be read
+}
+
+// partSize is how many requests go at once.
+const partSize = 1000
+
+// answer is what a child says in the end; its requests are in the parts before it.
 type answer struct {
 	Result  *ScenarioResult `json:"result"`
 	History *judge.History  `json:"history,omitempty"`
@@ -70,11 +88,36 @@ func Child(target Target) bubble.Handler {
 				continue
 			}
 			o := &Options{Target: target, Faults: j.Faults}
-			result := runCell(ctx, planned.suite, cell, o, func(p LoadProgress) { emit(p) })
-			return answer{Result: result, History: result.History, Sendings: result.sendings}, nil
+			result := runCell(ctx, planned.suite, cell, o, func(p LoadProgress) { emit(news{Load: &p}) })
+			a := answer{Result: result, History: result.History, Sendings: result.sendings}
+			a.hand(func(p *part) { emit(news{Part: p}) })
+			return a, nil
 		}
 		return nil, fmt.Errorf("the plan of %s has no cell %q", j.Name, j.Cell)
 	}
+}
+
+// hand gives the requests away, in parts.
+func (a *answer) hand(give func(*part)) {
+	if a.History == nil { // a cell that did not run
+		return
+	}
+	requests, history := a.Result.Requests, a.History.Requests
+	for from := 0; from < len(requests); from += partSize {
+		to := min(from+partSize, len(requests))
+		give(&part{Requests: requests[from:to], History: history[from:to]})
+	}
+	a.Result.Requests, a.History.Requests = nil, nil
+}
+
+// take adds a part that was given.
+func (p *part) take(next *part) {
+	for i, x := range next.Requests {
+		r := &next.History[i]
+		x.ID, x.Step, x.Curl = r.ID, r.Step, r.Curl // the same text, in memory once
+	}
+	p.Requests = append(p.Requests, next.Requests...)
+	p.History = append(p.History, next.History...)
 }
 
 // key tells plans apart.

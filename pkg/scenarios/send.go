@@ -33,16 +33,19 @@ type sentRequest struct {
 	payment payment // who pays for it, at a target by URL
 	forget  func()  // makes the mock forget its plan
 
-	x        *client.Exchange // nil while under way
-	bytes    int64            // of the body, as they came
-	content  int64            // of text in the answer, as the client got it
-	usage    *client.Usage    // what the client was told
-	streamed bool             // it came as events
-	torn     bool             // it is no JSON to anybody, although it says so
-	gaps     []time.Duration  // between its events, of a request of a load
-	due      time.Time        // of a request of a load: when it was to be sent
-	said     judge.Said
-	seen     *suite.Response // cached once nothing of it can change any more
+	x           *client.Exchange // nil while under way
+	bytes       int64            // of the body, as they came
+	document    int64            // of the body, decoded
+	contentType string           // of the response
+	content     int64            // of text in the answer, as the client got it
+	usage       *client.Usage    // what the client was told
+	streamed    bool             // it came as events
+	torn        bool             // it is no JSON to anybody, although it says so
+	head        string           // of a request of a load: the headers of its response, a line each
+	gaps        []time.Duration  // between its events, of a request of a load
+	due         time.Time        // of a request of a load: when it was to be sent
+	said        judge.Said
+	seen        *suite.Response // cached once nothing of it can change any more
 }
 
 // send runs the step's request as often as asked, in order.
@@ -185,12 +188,13 @@ func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	x := w.client.Do(ctx, s.wire)
 	s.forget()
 	said := judge.ReadSaid(x.Header, x.Headers.UnixNano())
-	content, usage := client.ContentBytes(x.Body, x.Header.Get("Content-Type")), x.Usage()
+	contentType := x.Header.Get("Content-Type")
+	content, usage := client.ContentBytes(x.Body, contentType), x.Usage()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.x, s.said, s.usage = x, said, usage
-	s.bytes, s.content, s.streamed = int64(len(x.Raw)), content, len(x.Events) > 0
-	s.torn = torn(x)
+	s.bytes, s.document, s.content = int64(len(x.Raw)), int64(len(x.Body)), content
+	s.contentType, s.streamed, s.torn = contentType, len(x.Events) > 0, torn(x)
 }
 
 // plan is the mock's answer with every distribution drawn, by a seed that depends

@@ -17,15 +17,16 @@ import (
 // say: a client that left early cannot know.
 func (b *barrage) totals(summary *load.Summary) *suite.LoadTotals {
 	t := summed(summary)
-	mock := b.l.w.journal()
+	journal := b.l.w.mock.journal()
 	var overhead []time.Duration
 	b.l.w.mu.Lock()
 	defer b.l.w.mu.Unlock()
 	for _, one := range b.shots {
-		s, entries := one.s, mock[one.s.id]
+		s := one.s
 		if one.warmup || s.x == nil {
 			continue
 		}
+		entries := journal(s.id)
 		verdict := decision(s, len(entries) > 0, false)
 		tally(t, s, verdict)
 		if verdict == judge.Admitted && len(entries) > 0 {
@@ -137,12 +138,14 @@ func (w *world) voided(c Check) Check {
 	return c
 }
 
-// lighten lets go of the bodies of a request of a load, once all that is needed of
-// them has been computed: a million of them would not fit into memory.
+// lighten lets go of the bodies and headers that came back to a request of a load, once
+// all that is needed of them has been computed: a million of them would not fit into
+// memory.
 func (s *sentRequest) lighten() {
 	x := s.x
 	for i := 1; i < len(x.Events); i++ {
 		s.gaps = append(s.gaps, x.Events[i].At.Sub(x.Events[i-1].At))
 	}
-	x.Raw, x.Body, x.Events, x.Pieces = nil, nil, nil, nil
+	s.head = headerLines(x.Header)
+	x.Raw, x.Body, x.Events, x.Pieces, x.Header, x.Trailer = nil, nil, nil, nil, nil, nil
 }

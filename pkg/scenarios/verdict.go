@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -123,7 +124,7 @@ func (w *world) evidence(c *Check) {
 	if x.Wire != nil || s.x == nil {
 		return
 	}
-	x.Wire = &Wire{Request: w.dumpRequest(s), Response: w.dumpResponse(s.x)}
+	x.Wire = &Wire{Request: w.dumpRequest(s), Response: w.dumpResponse(s)}
 	if entries := w.entries(s); len(entries) > 0 {
 		if e := &entries[len(entries)-1]; string(e.Sent.Body) != string(s.x.Raw) {
 			x.Wire.Mock = w.secret(shorten(string(e.Sent.Body), wireLimit))
@@ -138,20 +139,21 @@ func (w *world) dumpRequest(s *sentRequest) string {
 		target += "?" + s.query
 	}
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\nHost: %s\n", s.wire.Method, target, hostOf(s.wire.URL))
-	writeHeaders(&b, s.wire.Header)
+	b.WriteString(headerLines(s.wire.Header))
 	b.WriteString("\n")
 	b.Write(s.wire.Body)
 	return w.secret(shorten(b.String(), wireLimit))
 }
 
-func (w *world) dumpResponse(x *client.Exchange) string {
+func (w *world) dumpResponse(s *sentRequest) string {
+	x := s.x
 	var b strings.Builder
 	if x.Status == 0 {
 		fmt.Fprintf(&b, "(no response: %v)", x.Err)
 		return w.secret(b.String())
 	}
 	fmt.Fprintf(&b, "%s %d\n", x.Proto, x.Status)
-	writeHeaders(&b, x.Header)
+	b.WriteString(first(s.head, headerLines(x.Header)))
 	b.WriteString("\n")
 	body := x.Raw
 	if x.DecodeErr == nil {
@@ -164,11 +166,12 @@ func (w *world) dumpResponse(x *client.Exchange) string {
 	return w.secret(shorten(b.String(), wireLimit))
 }
 
-func writeHeaders(b *strings.Builder, h map[string][]string) {
-	names := sortedKeys(h)
-	for _, name := range names {
+func headerLines(h http.Header) string {
+	var b strings.Builder
+	for _, name := range sortedKeys(h) {
 		for _, value := range h[name] {
-			fmt.Fprintf(b, "%s: %s\n", name, value)
+			fmt.Fprintf(&b, "%s: %s\n", name, value)
 		}
 	}
+	return b.String()
 }
