@@ -35,8 +35,8 @@ var exitCodes = []struct {
 	{exitGuard, "stopped by a guard: --spend, --max-requests, abort-if or --timeout", "What had finished is in the reports."},
 	{exitRegression, "a regression against the baseline", "`llmlimit compare BASE NEW` shows what changed."},
 	{exitInternal, "an internal error of llmlimit", "Please report it with the message."},
-	{exitInterrupt, "interrupted by SIGINT, after the partial report was written", "A second Ctrl-C ends at once."},
-	{exitTerminate, "terminated by SIGTERM, after the partial report was written", "Raise the CI job's time limit, or select less."},
+	{exitInterrupt, "interrupted by SIGINT, after the partial report was written", "A second Ctrl-C ends at once, without reports."},
+	{exitTerminate, "terminated by SIGTERM, after the partial report was written", "Raise the CI job's time limit, or select less. A second SIGTERM ends at once, without reports."},
 }
 
 // precedence orders codes when several apply: an undelivered load never hides a

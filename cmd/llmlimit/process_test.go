@@ -31,6 +31,12 @@ type process struct {
 // start runs the program. It is killed with the test if it still runs.
 func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
+	return startTo(t, nil, dir, args...)
+}
+
+// startTo is start with somebody else at the end of stdout; nil for nobody.
+func startTo(t *testing.T, stdout *os.File, dir string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +47,9 @@ func start(t *testing.T, dir string, args ...string) *process {
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

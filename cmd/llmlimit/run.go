@@ -51,7 +51,8 @@ Without an argument the built-in suites run against the bundled proxy, in virtua
 time. Scenarios that are tagged nightly or need a real clock are left out and counted.
 
 Each finding is one line: which request was wrongly admitted or rejected, by how many
-tokens, and a curl line that shows it. Exit codes: docs/exit-codes.md.`,
+tokens, and a curl line that shows it. Ctrl-C ends the run with reports of what had
+finished, a second one at once. Exit codes: docs/exit-codes.md.`,
 		Example: `  llmlimit run
   llmlimit run refunds                              one of them
   llmlimit run scenarios.yaml --report junit=out.xml

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,36 @@ func TestRunInterrupted(t *testing.T) {
 			demandPartial(t, report)
 			if !strings.Contains(p.stdout.String(), "quick") {
 				t.Errorf("the results are not shown:\n%s", p.stdout)
+			}
+		})
+	}
+}
+
+// A second signal does not wait for the end that the first one asked for. Here that
+// never comes: nobody reads the results beyond their first byte.
+func TestRunInterruptedTwice(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = read.Close() }()
+			dir := t.TempDir()
+			place(t, dir, "long.yaml", strings.Replace(longSuite, "- send: {", "- repeat: 20\n        send: { query: { padding: "+strings.Repeat("x", 50_000)+" },", 1))
+			p := startTo(t, write, dir, "run", "long.yaml", "--id", "*", "-j", "2", "--progress", "plain", "-o", "json")
+			_ = write.Close() // the process has its own
+			p.stderr.await(t, "pass  long/quick")
+			p.signal(signal)
+			if _, err := io.ReadFull(read, make([]byte, 1)); err != nil {
+				t.Fatalf("the first signal brought no results: %v", err)
+			}
+			p.signal(signal)
+			p.exit(-1) // by the signal: a shell says 130 or 143
+			if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != signal {
+				t.Errorf("%v, expected the end by %v", p.cmd.ProcessState, signal)
 			}
 		})
 	}
