@@ -25,7 +25,11 @@ import (
 // run beside what follows, and ports are replaced by free ones. In the source, an HTML comment right above a block may say:
 //
 //	<!-- exits 1 -->         the commands of llmlimit end with this code
+//	<!-- part of FILE -->    the block stands in that file, which another test runs
 //	<!-- not run: reason --> the block is for reading
+//
+// A block that is none of these is a failure. The pages in docs/results tell what was
+// seen of gateways that are not ours.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")
@@ -82,6 +86,7 @@ func blocks(text string) []block {
 // story is a page while it is told.
 type story struct {
 	t      *testing.T
+	root   string // of the repository
 	blocks []block
 	dir    string
 	ports  *strings.Replacer
@@ -103,7 +108,7 @@ const serveDefault = "127.0.0.1:8080"
 
 func newStory(t *testing.T, root, text string) *story {
 	t.Helper()
-	s := &story{t: t, dir: t.TempDir(), mock: "127.0.0.1:0"}
+	s := &story{t: t, root: root, dir: t.TempDir(), mock: "127.0.0.1:0"}
 	if err := os.Symlink(filepath.Join(root, "scenarios"), filepath.Join(s.dir, "scenarios")); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +158,10 @@ func (s *story) tell() {
 		if strings.HasPrefix(b.note, "not run: ") {
 			continue
 		}
+		if file, ok := strings.CutPrefix(b.note, "part of "); ok {
+			s.compare(b, file)
+			continue
+		}
 		switch b.language {
 		case "yaml":
 			s.read(b)
@@ -161,7 +170,20 @@ func (s *story) tell() {
 		case "": // a transcript
 			b.text = typed(b.text)
 			s.run(b)
+		default:
+			s.t.Errorf("line %d: nothing runs a block of %s: mark it <!-- part of FILE --> or <!-- not run: reason -->", b.line, b.language)
 		}
+	}
+}
+
+// compare demands that the block stands in a file as it is.
+func (s *story) compare(b block, file string) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.root, file))
+	if err != nil {
+		s.t.Errorf("line %d: %v", b.line, err)
+	} else if !strings.Contains(string(text), b.text) {
+		s.t.Errorf("line %d: the block is not what stands in %s", b.line, file)
 	}
 }
 
@@ -212,7 +234,7 @@ func (s *story) run(b block) {
 		word, _, _ := strings.Cut(line, " ")
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
-		case regexp.MustCompile(`^[A-Z_]+=\S*$`).MatchString(line):
+		case regexp.MustCompile(`^[A-Z_]+=(\S*|\$\(curl .*\))$`).MatchString(line):
 			s.set += line + "\n"
 		case word == "llmlimit" && isServer(line):
 			s.startServer(line)
