@@ -39,8 +39,8 @@ func (a *app) mockCommand() *cobra.Command {
 		Long: `Play an LLM provider that reports exactly the usage it is told to.
 
 It speaks the wire formats of OpenAI (chat, completions, Responses, embeddings),
-Anthropic, Gemini and Bedrock, misbehaves on demand, and keeps a journal of what it
-received and really sent. A request says what it wants by the header
+Anthropic, Gemini, Bedrock and Cohere, misbehaves on demand, and keeps a journal of what
+it received and really sent. A request says what it wants by the header
 x-llmlimit-mock, by a marker in the prompt, by model name, path or key; see
 docs/mock-backend.md.`,
 		Example: `  llmlimit mock-backend                               a free port, and a line to paste into an SDK

@@ -89,7 +89,7 @@ func (a *app) style(color string) report.Style {
 	s := report.Style{Width: 100, Color: color == "always"}
 	if f, ok := a.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			s.Width = width
+			s.Width, s.Wrap = width, true
 		}
 		s.Color = color == "always" || color == "auto" && a.env["NO_COLOR"] == "" && a.env["TERM"] != "dumb"
 	}

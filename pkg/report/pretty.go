@@ -16,6 +16,7 @@ import (
 // unlimited width.
 type Style struct {
 	Width int  // columns; 0 is unlimited
+	Wrap  bool // break sentences at Width, for a terminal that breaks lines anywhere
 	Color bool // ANSI colours
 	ASCII bool // no glyphs beyond ASCII
 }
@@ -130,20 +131,20 @@ func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	case len(cells) > 1:
 		note = fmt.Sprintf("%d cells", len(cells))
 	}
-	line := fmt.Sprintf("%-30s %8s  ", p.shorten(visible(cells[0].Scenario), min(40, p.room("")-16)), note)
+	line := fmt.Sprintf("%-*s %8s  ", min(30, p.room("")-16), p.shorten(visible(cells[0].Scenario), min(40, p.room("")-16)), note)
 	fmt.Fprintf(p, "  %s %s\n", p.mark(outcome, warned > 0), strings.TrimRight(line+p.dim(p.requirement(visible(cells[0].Requirement), p.room(line)-5)), " "))
 	if outcome == scenarios.Skip {
-		fmt.Fprintf(p, "      %s\n", p.dim("skipped: "+visible(cells[0].Reason)))
+		p.prose(6, "", "skipped: "+visible(cells[0].Reason), p.dim)
 	}
 	if known := cells[0].KnownFailure; known != "" && outcome == scenarios.Pass {
-		fmt.Fprintf(p, "      %s\n", p.dim("fails as known: "+visible(known)))
+		p.prose(6, "", "fails as known: "+visible(known), p.dim)
 	}
 	said := map[string]bool{}
 	for _, c := range cells {
 		for _, w := range c.Warnings {
 			if !said[w] {
 				said[w] = true
-				fmt.Fprintf(p, "      %s\n", p.yellow("warning: "+visible(w)))
+				p.prose(6, "", "warning: "+visible(w), p.yellow)
 			}
 		}
 	}
@@ -184,9 +185,10 @@ func (p *pretty) named(g failedGroup) {
 
 func (p *pretty) failure(g failedGroup) {
 	sc := g.cells[0]
-	fmt.Fprintf(p, "%s %s  %s\n", p.mark(sc.Outcome, false), p.bold(g.suite.Name+"/"+sc.ID), p.dim(fmt.Sprintf("%s:%d", sc.File, sc.Line)))
+	fmt.Fprintf(p, "%s ", p.mark(sc.Outcome, false))
+	p.beside(g.suite.Name+"/"+sc.ID, fmt.Sprintf("%s:%d", sc.File, sc.Line), p.bold)
 	if sc.Requirement != "" {
-		fmt.Fprintf(p, "  %s\n", visible(sc.Requirement))
+		p.prose(2, "", visible(sc.Requirement), plainly)
 	}
 	failed := g.leaves()
 	for i, l := range failed {
@@ -204,11 +206,11 @@ func (p *pretty) failure(g failedGroup) {
 		}
 	}
 	if len(failed) == 0 && sc.Reason != "" {
-		fmt.Fprintf(p, "  %s\n", visible(sc.Reason))
+		p.prose(2, "", visible(sc.Reason), plainly)
 	}
 	fmt.Fprintf(p, "\n  %s %s\n", p.dim("run again"), rerun(sc))
 	if len(g.cells) > 1 {
-		fmt.Fprintf(p, "  %s\n", p.dim(p.shorten(g.others(len(g.cells)), 2*p.room(""))))
+		p.prose(2, "", p.shorten(g.others(len(g.cells)), 2*p.room("")-8), p.dim)
 	}
 	fmt.Fprintln(p)
 }
@@ -234,10 +236,10 @@ func (p *pretty) leaf(l leaf) {
 			fmt.Fprintf(p, "    %s\n", line)
 		}
 	case c.Message != "":
-		fmt.Fprintf(p, "    %s\n", p.red(visible(c.Message)))
+		p.prose(4, "", visible(c.Message), p.red)
 	}
 	if c.Proof != "" {
-		fmt.Fprintf(p, "    %s     %s\n", p.dim("proof"), p.dim(visible(c.Proof)))
+		p.prose(14, "    "+p.dim("proof")+"     ", visible(c.Proof), p.dim)
 	}
 }
 
@@ -248,7 +250,7 @@ func (p *pretty) budget(run *scenarios.RunResult) {
 	if b == nil {
 		return
 	}
-	fmt.Fprintf(p, "%s  %s\n", p.bold("a budget, reserved and given back"), p.dim(b.where))
+	p.beside("a budget, reserved and given back", b.where, p.bold)
 	digits := len(fmt.Sprint(b.point.Reserved))
 	for _, row := range []struct {
 		name   string
@@ -375,14 +377,14 @@ func (p *pretty) summary(run *scenarios.RunResult) {
 		}
 	}
 	t := tally(run)
-	fmt.Fprintf(p, "%s  %s\n", p.bold(paint(word)), strings.Join(countWords(run.Counts), ", "))
+	p.prose(len(word)+2, p.bold(paint(word))+"  ", strings.Join(countWords(run.Counts), ", "), plainly)
 	if t.OverAdmitted+t.WronglyRejected > 0 {
-		fmt.Fprintf(p, "%s\n", p.red(fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly rejected", t.OverAdmitted, t.WronglyRejected)))
+		p.prose(0, "", fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly rejected", t.OverAdmitted, t.WronglyRejected), p.red)
 	}
-	fmt.Fprintf(p, "%s\n", p.dim(fmt.Sprintf("%s in %s; %s judged, %d undecidable; seed %d",
-		span(virtual), run.Elapsed.Round(10*time.Millisecond), counted(t.Requests, "request"), t.Undecidable, run.Seed)))
+	p.prose(0, "", fmt.Sprintf("%s in %s; %s judged, %d undecidable; seed %d",
+		span(virtual), run.Elapsed.Round(10*time.Millisecond), counted(t.Requests, "request"), t.Undecidable, run.Seed), p.dim)
 	if run.Stopped != "" {
-		fmt.Fprintf(p, "%s\n", p.yellow("stopped early: "+run.Stopped))
+		p.prose(0, "", "stopped early: "+run.Stopped, p.yellow)
 	}
 }
 

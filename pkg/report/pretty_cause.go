@@ -28,7 +28,8 @@ func sameError(run *scenarios.RunResult) (reason string, n int) {
 
 func (p *pretty) nothingJudged(reason string, n int) {
 	fmt.Fprintf(p, "%s %s\n", p.mark(scenarios.Error, false), p.bold(fmt.Sprintf("none of the %d scenarios could be judged, all for one reason", n)))
-	fmt.Fprintf(p, "  %s\n\n", visible(reason))
+	p.prose(2, "", visible(reason), plainly)
+	fmt.Fprintln(p)
 }
 
 // notes says what is known of several failures at once: they may have one cause.
@@ -45,7 +46,8 @@ func (p *pretty) notes(run *scenarios.RunResult) {
 	}
 	for _, note := range slices.Sorted(maps.Keys(times)) {
 		if times[note] > 1 {
-			fmt.Fprintf(p, "%s\n\n", p.yellow(fmt.Sprintf("a note on %d of the failures: %s", times[note], visible(note))))
+			p.prose(0, "", fmt.Sprintf("a note on %d of the failures: %s", times[note], visible(note)), p.yellow)
+			fmt.Fprintln(p)
 		}
 	}
 }

@@ -87,8 +87,9 @@ func TestGolden(t *testing.T) {
 		{"golden.compliance.yaml", WriteCompliance},
 		{"golden.txt", func(w io.Writer, run *scenarios.RunResult) error { return Pretty(w, run, Style{Width: 100}) }},
 		{"golden.narrow.txt", func(w io.Writer, run *scenarios.RunResult) error {
-			return Pretty(w, run, Style{Width: 60, ASCII: true})
+			return Pretty(w, run, Style{Width: 60, Wrap: true, ASCII: true})
 		}},
+		{"golden.40.txt", func(w io.Writer, run *scenarios.RunResult) error { return Pretty(w, run, Style{Width: 40, Wrap: true}) }},
 		{"golden.color.txt", func(w io.Writer, run *scenarios.RunResult) error {
 			return Pretty(w, run, Style{Width: 100, Color: true})
 		}},
