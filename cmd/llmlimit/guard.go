@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/llmlimit/llmlimit/pkg/judge/estimate"
+	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -32,7 +33,7 @@ func (f *runFlags) guard(a *app, plan *scenarios.Plan) error {
 		}
 	}
 	if f.dryRun {
-		fmt.Fprintf(a.stdout, "%d scenarios, at most %d requests and %d tokens%s\n", plan.Cells(), cost.Requests, cost.Tokens, atLeast(cost.Bounded))
+		fmt.Fprintf(a.stdout, "%s, at most %d requests and %d tokens%s\n", report.Counted(plan.Cells(), "scenario"), cost.Requests, cost.Tokens, atLeast(cost.Bounded))
 		fmt.Fprint(a.stdout, besideThem(giants))
 		for _, s := range plan.Suites {
 			for _, c := range s.Program.Cells {

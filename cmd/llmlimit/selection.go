@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/llmlimit/llmlimit/internal/nearest"
+	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -76,7 +77,7 @@ func (a *app) plan(files []scenarios.Source, s selection) (*scenarios.Plan, erro
 // nothingSelected names the scenario that was probably meant, or why the one that was
 // named does not run.
 func (s *selection) nothingSelected(plan *scenarios.Plan) error {
-	e := failWith(exitUsage, "nothing was selected: %d scenarios were left out", plan.NotSelected())
+	e := failWith(exitUsage, "nothing was selected: %s left out", report.Counted(plan.NotSelected(), "scenario"))
 	var names []string
 	for _, p := range plan.Suites {
 		for _, left := range p.Program.NotSelected {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llmlimit/llmlimit/pkg/policy"
+	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -110,7 +111,7 @@ func (a *app) validateSuite(file scenarios.Source) bool {
 			return false
 		}
 	}
-	fmt.Fprintf(a.stdout, "%s: a valid suite, %d scenarios\n", file.Name, len(s.Scenarios))
+	fmt.Fprintf(a.stdout, "%s: a valid suite, %s\n", file.Name, report.Counted(len(s.Scenarios), "scenario"))
 	return true
 }
 

@@ -302,8 +302,8 @@ func loads(sc *scenarios.ScenarioResult) []pageLoad {
 func figures(run *scenarios.RunResult) []figure {
 	t := tally(run)
 	all := []figure{
-		{thousands(t.OverAdmitted), "tokens over-admitted", "proven, on " + counted(t.OverAdmissions, "request") + worstExcess(run)},
-		{thousands(t.WronglyRejected), "tokens wrongly rejected", "proven, on " + counted(t.WrongfulRejections, "request")},
+		{thousands(t.OverAdmitted), "tokens over-admitted", "proven, on " + Counted(t.OverAdmissions, "request") + worstExcess(run)},
+		{thousands(t.WronglyRejected), "tokens wrongly rejected", "proven, on " + Counted(t.WrongfulRejections, "request")},
 		{thousands(leakOf(run)), "tokens still reserved", "by the target's own account, when it was last read"},
 		{thousands(int64(t.Right)), "decisions proved right", fmt.Sprintf("of %s; %d undecidable", thousands(int64(t.Requests)), t.Undecidable)},
 	}

@@ -382,14 +382,14 @@ func (p *pretty) summary(run *scenarios.RunResult) {
 		p.prose(0, "", fmt.Sprintf("proven: %d tokens over-admitted, %d wrongly rejected", t.OverAdmitted, t.WronglyRejected), p.red)
 	}
 	p.prose(0, "", fmt.Sprintf("%s in %s; %s judged, %d undecidable; seed %d",
-		span(virtual), run.Elapsed.Round(10*time.Millisecond), counted(t.Requests, "request"), t.Undecidable, run.Seed), p.dim)
+		span(virtual), run.Elapsed.Round(10*time.Millisecond), Counted(t.Requests, "request"), t.Undecidable, run.Seed), p.dim)
 	if run.Stopped != "" {
 		p.prose(0, "", "stopped early: "+run.Stopped, p.yellow)
 	}
 }
 
-// counted is a number of things in words: 1 request, 2 requests.
-func counted(n int, thing string) string {
+// Counted is a number of things in words: 1 request, 2 requests.
+func Counted(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

@@ -29,7 +29,7 @@ func (p *pretty) broken(text string, columns int) []string {
 		return []string{text}
 	}
 	var lines []string
-	for _, word := range strings.Split(text, " ") {
+	for word := range strings.SplitSeq(text, " ") {
 		if n := len(lines); n > 0 && utf8.RuneCountInString(lines[n-1])+1+utf8.RuneCountInString(word) <= columns {
 			lines[n-1] += " " + word
 			continue
