@@ -30,11 +30,12 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	}
 	left := s.x.Outcome == client.Cancelled || s.x.Outcome == client.Timeout
 	whole := e.End == "complete"
+	atOnce := left && s.x.Ended.Equal(endOf(e))
 	switch {
 	case left && whole && w.byURL() && e.Sent.Bytes-s.bytes > onTheWay:
 		r.Outcome = judge.OutcomeUnknown // the usage was written, and who knows whether anybody has read so far
-	case left && e.Sent.Status != http.StatusOK && s.x.Ended.Equal(endOf(e)):
-		r.Outcome = judge.OutcomeUnknown // at one instant, so that either may have been first, and two rows fit
+	case atOnce && (e.Sent.Status != http.StatusOK || endsWithBody(e)):
+		r.Outcome = judge.OutcomeUnknown // either may have been first, and two rows fit
 	case left && s.x.Ended.Add(-w.slack()).Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
 		answered := e.Sent.Status
@@ -82,15 +83,18 @@ func misshapen(e *mockllm.Entry) bool {
 // endsWithBody tells whether an answer has no end of its own but that of its body.
 func endsWithBody(e *mockllm.Entry) bool { return e.Stream && e.Dialect == "gemini" }
 
-// brokeOff tells whether the transport broke in place of coming to the end of the body. A
-// body that ends with its connection breaks with a reset alone.
+// brokeOff tells whether the transport certainly broke in place of coming to the end of the
+// body. A body that ends with its connection breaks with a reset alone, and one of a known
+// length has ended with its last byte, whatever comes behind it.
 func brokeOff(e *mockllm.Entry) bool {
 	switch e.Plan.Fault.Kind {
-	case "reset", "long_length":
+	case "long_length":
 		return true
+	case "reset":
+		return e.Plan.HTTP.Framing != "length"
 	case "fin", "stall":
-		byClose := e.Plan.HTTP.Framing == "close" || e.Plan.HTTP.Proto == "1.0" && e.Plan.HTTP.Framing != "length"
-		return !byClose || strings.HasPrefix(e.Proto, "HTTP/2")
+		byClose := e.Plan.HTTP.Framing == "close" || e.Plan.HTTP.Proto == "1.0"
+		return e.Plan.HTTP.Framing != "length" && (!byClose || strings.HasPrefix(e.Proto, "HTTP/2"))
 	}
 	return false
 }

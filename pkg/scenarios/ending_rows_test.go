@@ -39,6 +39,8 @@ func TestEndingRows(t *testing.T) {
 	left := func(e *mockllm.Entry, s *sentRequest) {
 		s.x.Outcome, s.x.Ended = client.Cancelled, e.EndAt.Add(-500*time.Millisecond)
 	}
+	atOnce := func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt }
+	gemini := func(e *mockllm.Entry, _ *sentRequest) { e.Dialect = "gemini" }
 	gone := func(e *mockllm.Entry, _ *sentRequest) { e.End = "client_gone" }
 	noUsage := func(e *mockllm.Entry, _ *sentRequest) { e.Sent.UsageNS = 0 }
 	wrong := func(e *mockllm.Entry, _ *sentRequest) { e.Plan.Fault.Kind = "garbage" }
@@ -57,8 +59,12 @@ func TestEndingRows(t *testing.T) {
 		{"left, and the upstream had failed: two rows fit", both(left, status(500, 0)), judge.OutcomeUnknown},
 		{"left before the upstream's headers", both(left, noUsage, gone, status(302, 0), func(e *mockllm.Entry, _ *sentRequest) { e.Sent.Head = e.EndAt }), judge.OutcomeLeftEarly},
 		{"left between the upstream's headers and what is behind them", both(left, noUsage, gone, status(302, 0)), judge.OutcomeUnknown},
-		{"left at the instant at which the upstream had failed", both(left, noUsage, status(500, 500), func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt }), judge.OutcomeUnknown},
+		{"left at the instant at which the upstream had failed", both(left, noUsage, status(500, 500), atOnce), judge.OutcomeUnknown},
 		{"left after the upstream had failed", both(left, noUsage, status(500, 500), func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt.Add(1) }), judge.OutcomeServerError},
+		{"left at the instant at which it had ended", both(left, atOnce), judge.OutcomeUsage},
+		{"left at the instant at which a body had ended that is its only end", both(left, atOnce, gemini), judge.OutcomeUnknown},
+		{"left, and the upstream at the same instant with him", both(left, atOnce, gone, noUsage), judge.OutcomeLeft},
+		{"left after it", both(left, gemini, func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt.Add(1) }), judge.OutcomeUsage},
 		{"left an error", both(left, status(200, 502)), judge.OutcomeUnknown},
 		{"left something that is wrong on purpose", both(left, wrong), judge.OutcomeUnknown},
 		{"a gateway that could not read the answer", both(wrong, status(200, 502)), judge.OutcomeUnknown},
@@ -106,6 +112,10 @@ func TestEndingWithTheBody(t *testing.T) {
 		{"gemini", "fin", "close", "HTTP/1.1", judge.OutcomeUnknown}, // as any that is wrong on purpose
 		{"gemini", "reset", "close", "HTTP/1.1", judge.OutcomeCut},
 		{"gemini", "fin", "close", "HTTP/2.0", judge.OutcomeCut},
+		{"gemini", "fin", "length", "HTTP/1.1", judge.OutcomeUnknown}, // perhaps behind the last byte
+		{"gemini", "reset", "length", "HTTP/1.1", judge.OutcomeUnknown},
+		{"gemini", "stall", "length", "HTTP/1.1", judge.OutcomeUnknown},
+		{"gemini", "long_length", "length", "HTTP/1.1", judge.OutcomeCut},
 		{"gemini", "truncate", "", "HTTP/1.1", judge.OutcomeUnknown},
 		{"gemini", "", "", "HTTP/1.1", judge.OutcomeUsage},
 		{"openai-chat", "fin", "", "HTTP/1.1", judge.OutcomeUnknown},
