@@ -34,7 +34,7 @@ func (w *world) ending(r *judge.Request, s *sentRequest, e *mockllm.Entry) {
 	switch {
 	case left && whole && w.byURL() && e.Sent.Bytes-s.bytes > onTheWay:
 		r.Outcome = judge.OutcomeUnknown // the usage was written, and who knows whether anybody has read so far
-	case atOnce && (e.Sent.Status != http.StatusOK || endsWithBody(e)):
+	case atOnce && (whole && r.Usage == nil || e.Sent.Status != http.StatusOK || endsWithBody(e)):
 		r.Outcome = judge.OutcomeUnknown // either may have been first, and two rows fit
 	case left && s.x.Ended.Add(-w.slack()).Before(endOf(e)) || left && !whole:
 		r.Outcome = judge.OutcomeLeft
@@ -139,7 +139,7 @@ const onTheWay = 256 << 10
 // not keep.
 func unkept(e *mockllm.Entry) int64 {
 	rest := e.Sent.Bytes - int64(len(e.Sent.Body))
-	if rest > 0 && e.Plan.HTTP.Encoding != "" && e.Plan.HTTP.Encoding != "none" {
+	if rest > 0 && packed(e) {
 		return rest << 10 // nothing that we write is packed more tightly
 	}
 	return max(rest, 0)
@@ -181,14 +181,25 @@ func trueUsage(e *mockllm.Entry) *judge.Usage {
 }
 
 // toldEarly is the most that an answer which broke off may have told before its end;
-// nil where the usage comes last, or not at all.
+// nil where the usage comes last, or not at all. In a packed answer it counts as written
+// with the last byte of all, and a reader that unpacks as it reads has it before.
 func toldEarly(e *mockllm.Entry) *judge.Usage {
 	early := []string{"every", "early", "twice", "finish_chunk", "x_groq"}
-	all := e.Dialect == "gemini" || e.Dialect == "anthropic" || e.Dialect == "bedrock-invoke" || misshapen(e)
-	if e.Plan.UsageAt == "none" || !all && !slices.Contains(early, e.Plan.UsageAt) || e.Sent.Status != 0 && e.Sent.Status != http.StatusOK {
+	partly := packed(e) && e.Sent.Bytes > 0 && e.End != "complete"
+	all := e.Dialect == "gemini" || e.Dialect == "anthropic" || e.Dialect == "bedrock-invoke" || misshapen(e) || partly
+	failed := e.Sent.Status != 0 && e.Sent.Status != http.StatusOK
+	switch {
+	case e.Plan.UsageAt == "none", !all && !slices.Contains(early, e.Plan.UsageAt):
+		return nil
+	case failed && (!partly || e.Plan.Fault.Kind != "usage_in_error"):
 		return nil
 	}
 	return classes(e)
+}
+
+// packed tells whether an answer is compressed.
+func packed(e *mockllm.Entry) bool {
+	return e.Plan.HTTP.Encoding != "" && e.Plan.HTTP.Encoding != "none"
 }
 
 // endedEarly tells whether a stream may have told a usage where its dialect ends, and

@@ -63,6 +63,7 @@ func TestEndingRows(t *testing.T) {
 		{"left after the upstream had failed", both(left, noUsage, status(500, 500), func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt.Add(1) }), judge.OutcomeServerError},
 		{"left at the instant at which it had ended", both(left, atOnce), judge.OutcomeUsage},
 		{"left at the instant at which a body had ended that is its only end", both(left, atOnce, gemini), judge.OutcomeUnknown},
+		{"left at the instant at which an answer without a usage had ended", both(left, atOnce, noUsage), judge.OutcomeUnknown},
 		{"left, and the upstream at the same instant with him", both(left, atOnce, gone, noUsage), judge.OutcomeLeft},
 		{"left after it", both(left, gemini, func(e *mockllm.Entry, s *sentRequest) { s.x.Ended = e.EndAt.Add(1) }), judge.OutcomeUsage},
 		{"left an error", both(left, status(200, 502)), judge.OutcomeUnknown},
@@ -178,6 +179,34 @@ func TestUsageAsToldByItsDialect(t *testing.T) {
 		e.Dialect, e.Plan.UsageAt = dialect, ""
 		if got := toldEarly(e); (got != nil) != told {
 			t.Errorf("%s: told early is %v", dialect, got)
+		}
+	}
+}
+
+// A packed answer may have told its usage before its last byte, with which it counts as
+// written: but not before its first, and not where an error has none.
+func TestUsageToldInAPackedAnswer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		encoding, end, fault string
+		status               int
+		sent                 int64
+		told                 bool
+	}{
+		{"gzip-flush", "client_gone", "", 200, 80, true},
+		{"gzip-flush", "client_gone", "", 200, 0, false},
+		{"gzip-flush", "complete", "", 200, 80, false}, // it had none that counts
+		{"none", "client_gone", "", 200, 80, false},
+		{"br", "client_gone", "usage_in_error", 500, 80, true},
+		{"br", "client_gone", "usage_in_error", 500, 0, false},
+		{"br", "client_gone", "", 500, 80, false},
+		{"", "client_gone", "usage_in_error", 500, 80, false},
+	} {
+		e, _ := answered()
+		e.End, e.Sent.Status, e.Sent.Bytes = c.end, c.status, c.sent
+		e.Plan.HTTP.Encoding, e.Plan.Fault.Kind = c.encoding, c.fault
+		if got := toldEarly(e); (got != nil) != c.told {
+			t.Errorf("%+v: told early is %v", c, got)
 		}
 	}
 }
