@@ -47,7 +47,7 @@ foreign: ## one platform that is not this one
 
 .PHONY: test
 test: ## every test, with the race detector
-	go test -race -shuffle=on -timeout 10m ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 .PHONY: histories
 histories: ## a thousand random histories of the good proxy, and no alarm
