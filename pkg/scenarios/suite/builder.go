@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // builder makes the steps of one cell: it resolves names, merges defaults and
@@ -110,7 +108,7 @@ func (e *nameError) problem() Problem {
 	if strings.HasPrefix(e.at.text, "${") && e.width == len(e.at.text) && !e.at.block && !e.at.quoted {
 		at = e.at.pos
 	}
-	return Problem{Pos: at, Width: max(1, e.width), Message: e.message, Nearest: e.nearest, Anchor: "interpolation"}
+	return Problem{Pos: at, Width: max(1, e.width), Message: e.message, Anchor: "interpolation"}.among(e.word, e.known)
 }
 
 // steps builds a list, with every `use` replaced by the steps it names.
@@ -288,11 +286,8 @@ func (b *builder) plan(layers []*node, d *decoder) *Plan {
 		if over.Name != "" {
 			named, ok := b.plans.named[over.Name]
 			if !ok {
-				known := sortedKeys(b.plans.named)
-				d.report(Problem{
-					Pos: n.pos, Width: utf8.RuneCountInString(over.Name), Message: fmt.Sprintf("no plan is called %q", over.Name),
-					Expected: orList(known), Nearest: nearest.Word(over.Name, known), Anchor: "the-mocks-answer",
-				})
+				missing := Problem{Pos: n.pos, Width: utf8.RuneCountInString(over.Name), Message: fmt.Sprintf("no plan is called %q", over.Name), Anchor: "the-mocks-answer"}
+				d.report(missing.among(over.Name, sortedKeys(b.plans.named)))
 				continue
 			}
 			over.Plan = named.Plan
@@ -362,8 +357,8 @@ func (s *Step) compile(types *cellTypes, report func(Problem)) *cellTypes {
 		}
 		problem := Problem{Pos: e.Pos, Message: err.Error(), Anchor: "expressions"}
 		if inside, ok := errors.AsType[*expressionError](err); ok {
-			problem.Message, problem.Nearest = inside.message, inside.nearest
-			problem.Column = e.column + inside.at
+			problem.Message, problem.Column = inside.message, e.column+inside.at
+			problem = problem.among(inside.word, inside.known)
 		}
 		report(problem)
 	}

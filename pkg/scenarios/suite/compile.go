@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // Compile makes a suite runnable: it selects scenarios, expands matrices into
@@ -123,7 +121,7 @@ func (c *compiler) resolveVars(runID string) {
 	}
 	for _, name := range sortedKeys(c.options.Vars) {
 		if _, known := c.vars[name]; !known {
-			c.report(Problem{Pos: Pos{File: "--var"}, Message: fmt.Sprintf("the suite has no var %q", name), Nearest: nearest.Word(name, sortedKeys(c.vars))})
+			c.report(Problem{Pos: Pos{File: "--var"}, Message: fmt.Sprintf("the suite has no var %q", name)}.among(name, sortedKeys(c.vars)))
 			continue
 		}
 		c.vars[name] = computable(c.options.Vars[name])
@@ -301,7 +299,7 @@ func (c *compiler) mock(scope *scope, b *builder) *Mock {
 	if out.Plan != nil && out.Plan.Name != "" {
 		named, ok := out.Plans[out.Plan.Name]
 		if !ok {
-			c.report(Problem{Pos: out.Plan.Pos, Message: fmt.Sprintf("no plan is called %q", out.Plan.Name), Nearest: nearest.Word(out.Plan.Name, sortedKeys(out.Plans)), Anchor: "the-mocks-answer"})
+			c.report(Problem{Pos: out.Plan.Pos, Message: fmt.Sprintf("no plan is called %q", out.Plan.Name), Anchor: "the-mocks-answer"}.among(out.Plan.Name, sortedKeys(out.Plans)))
 			return out
 		}
 		out.Plan.Plan = named.Plan

@@ -175,7 +175,7 @@ func (s *scope) resolveText(data []byte, at *node, report func(Problem)) []byte 
 			value, isOpen, err := s.lookup(name)
 			if err != nil {
 				column := utf8.RuneCountInString(line[:strings.Index(line, found)]) + 1
-				report(Problem{Pos: Pos{File: at.pos.File, Line: at.pos.Line + i, Column: column}, Width: utf8.RuneCountInString(found), Message: err.message, Nearest: err.nearest, Anchor: "interpolation"})
+				report(Problem{Pos: Pos{File: at.pos.File, Line: at.pos.Line + i, Column: column}, Width: utf8.RuneCountInString(found), Message: err.message, Anchor: "interpolation"}.among(err.word, err.known))
 				return found
 			}
 			if isOpen {

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // decoder fills the structs of the language from nodes. The structs are its
@@ -36,7 +34,23 @@ var anchors = map[string]string{
 }
 
 // fail reports a problem at a node. What came out of an interpolation says so.
-func (d *decoder) fail(n *node, t reflect.Type, message, expected, near string) {
+func (d *decoder) fail(n *node, t reflect.Type, message, expected string) {
+	d.failNear(n, t, message, expected, "")
+}
+
+// failNear is fail where the word found may be a slip of another.
+func (d *decoder) failNear(n *node, t reflect.Type, message, expected, near string) {
+	p := d.problem(n, t, message)
+	p.Expected, p.Nearest = expected, near
+	d.report(p)
+}
+
+// unknown reports a word that is none of those known.
+func (d *decoder) unknown(n *node, t reflect.Type, message, word string, known []string) {
+	d.report(d.problem(n, t, message).among(word, known))
+}
+
+func (d *decoder) problem(n *node, t reflect.Type, message string) Problem {
 	if n.origin != "" {
 		message += " (from " + n.origin + ")"
 	}
@@ -47,7 +61,7 @@ func (d *decoder) fail(n *node, t reflect.Type, message, expected, near string) 
 			width += 2
 		}
 	}
-	d.report(Problem{Pos: n.pos, Width: width, Message: message, Expected: expected, Nearest: near, Anchor: d.sectionOf(t)})
+	return Problem{Pos: n.pos, Width: width, Message: message, Anchor: d.sectionOf(t)}
 }
 
 // sectionOf is where a type is explained, else the part of the file that is
@@ -99,7 +113,7 @@ func (d *decoder) decode(n *node, v reflect.Value, rules string) {
 	case reflect.Float64:
 		d.fractional(n, v)
 	default:
-		d.fail(n, t, "this reader has no rule for "+t.String(), "", "")
+		d.fail(n, t, "this reader has no rule for "+t.String(), "")
 	}
 }
 
@@ -116,16 +130,14 @@ func (d *decoder) structure(n *node, v reflect.Value) {
 		n = &node{kind: mapNode, pos: n.pos}
 	}
 	if n.kind != mapNode {
-		d.fail(n, t, "found "+describe(n), "a mapping with "+orList(keysOf(t)), "")
+		d.fail(n, t, "found "+describe(n), "a mapping with "+orList(keysOf(t)))
 		return
 	}
 	for _, f := range n.fields {
 		index, ok := fieldIndex(t, f.key)
 		if !ok {
-			d.report(Problem{
-				Pos: f.pos, Width: utf8.RuneCountInString(f.key), Message: fmt.Sprintf("unknown key %q in %s", f.key, nounOf(t)),
-				Expected: orList(keysOf(t)), Nearest: nearest.Word(f.key, keysOf(t)), Anchor: d.section,
-			})
+			message := fmt.Sprintf("unknown key %q in %s", f.key, nounOf(t))
+			d.report(Problem{Pos: f.pos, Width: utf8.RuneCountInString(f.key), Message: message, Anchor: d.section}.among(f.key, keysOf(t)))
 			continue
 		}
 		d.decode(f.value, v.Field(index), t.Field(index).Tag.Get("jsonschema"))
@@ -143,7 +155,7 @@ func (d *decoder) list(n *node, v reflect.Value, rules string) {
 	items := n.items
 	if n.kind != listNode {
 		if n.kind == mapNode || v.Type().Elem().Kind() == reflect.Slice {
-			d.fail(n, v.Type().Elem(), "found "+describe(n), "a list", "")
+			d.fail(n, v.Type().Elem(), "found "+describe(n), "a list")
 			return
 		}
 		items = []*node{n}
@@ -153,7 +165,7 @@ func (d *decoder) list(n *node, v reflect.Value, rules string) {
 		d.decode(item, out.Index(i), rules)
 	}
 	if len(items) == 0 && strings.Contains(rules, "minItems=1") {
-		d.fail(n, v.Type().Elem(), "found an empty list", "at least one entry", "")
+		d.fail(n, v.Type().Elem(), "found an empty list", "at least one entry")
 	}
 	v.Set(out)
 }
@@ -163,7 +175,7 @@ func (d *decoder) mapping(n *node, v reflect.Value, rules string) {
 		return
 	}
 	if n.kind != mapNode {
-		d.fail(n, v.Type().Elem(), "found "+describe(n), "a mapping", "")
+		d.fail(n, v.Type().Elem(), "found "+describe(n), "a mapping")
 		return
 	}
 	out := reflect.MakeMap(v.Type())
@@ -185,19 +197,19 @@ func (d *decoder) free(n *node) (any, bool) {
 	if unclear, ok := errors.AsType[*valueError](err); ok {
 		at = unclear.at
 	}
-	d.fail(at, nil, err.Error(), "", "")
+	d.fail(at, nil, err.Error(), "")
 	return nil, false
 }
 
 func (d *decoder) text(n *node, v reflect.Value, rules string) {
 	if n.kind != scalarNode || n.null() {
-		d.fail(n, v.Type(), "found "+describe(n), "text", "")
+		d.fail(n, v.Type(), "found "+describe(n), "text")
 		return
 	}
 	if strings.Contains(n.text, "${") {
 		d.open = true
 	} else if words := ruleValues(rules, "enum"); len(words) > 0 && !contains(words, n.text) {
-		d.fail(n, v.Type(), fmt.Sprintf("found %q", n.text), orList(words), nearest.Word(n.text, words))
+		d.unknown(n, v.Type(), fmt.Sprintf("found %q", n.text), n.text, words)
 		return
 	}
 	v.SetString(n.text)
@@ -208,18 +220,18 @@ func (d *decoder) boolean(n *node, v reflect.Value) {
 		v.SetBool(n.text == "true")
 		return
 	}
-	d.fail(n, v.Type(), "found "+describe(n), "true or false", "")
+	d.fail(n, v.Type(), "found "+describe(n), "true or false")
 }
 
 func (d *decoder) integer(n *node, v reflect.Value, rules string) {
 	if n.kind != scalarNode || n.quoted || !integerPattern.MatchString(n.text) {
-		d.fail(n, v.Type(), "found "+describe(n), "a whole number in plain decimals", "")
+		d.fail(n, v.Type(), "found "+describe(n), "a whole number in plain decimals")
 		return
 	}
 	if v.CanUint() {
 		number, err := strconv.ParseUint(n.text, 10, 64)
 		if err != nil {
-			d.fail(n, v.Type(), "found "+n.text, "a number from 0 to 18446744073709551615", "")
+			d.fail(n, v.Type(), "found "+n.text, "a number from 0 to 18446744073709551615")
 			return
 		}
 		v.SetUint(number)
@@ -227,7 +239,7 @@ func (d *decoder) integer(n *node, v reflect.Value, rules string) {
 	}
 	number, err := strconv.ParseInt(n.text, 10, 64)
 	if err != nil {
-		d.fail(n, v.Type(), n.text+" does not fit into 64 bits", "a smaller number", "")
+		d.fail(n, v.Type(), n.text+" does not fit into 64 bits", "a smaller number")
 		return
 	}
 	least := int64(0)
@@ -237,11 +249,11 @@ func (d *decoder) integer(n *node, v reflect.Value, rules string) {
 		}
 	}
 	if words := ruleValues(rules, "enum"); len(words) > 0 && !contains(words, n.text) {
-		d.fail(n, v.Type(), "found "+n.text, orList(words), "")
+		d.unknown(n, v.Type(), "found "+n.text, n.text, words)
 		return
 	}
 	if number < least {
-		d.fail(n, v.Type(), "found "+n.text, fmt.Sprintf("%d or more", least), "")
+		d.fail(n, v.Type(), "found "+n.text, fmt.Sprintf("%d or more", least))
 		return
 	}
 	v.SetInt(number)
@@ -249,12 +261,12 @@ func (d *decoder) integer(n *node, v reflect.Value, rules string) {
 
 func (d *decoder) fractional(n *node, v reflect.Value) {
 	if n.kind != scalarNode || n.quoted || !integerPattern.MatchString(n.text) && !fractionPart.MatchString(n.text) {
-		d.fail(n, v.Type(), "found "+describe(n), "a number in plain decimals", "")
+		d.fail(n, v.Type(), "found "+describe(n), "a number in plain decimals")
 		return
 	}
 	number, err := strconv.ParseFloat(n.text, 64)
 	if err != nil {
-		d.fail(n, v.Type(), err.Error(), "", "")
+		d.fail(n, v.Type(), err.Error(), "")
 		return
 	}
 	v.SetFloat(number)
@@ -333,16 +345,13 @@ func ruleValues(rules, word string) []string {
 	return out
 }
 
-// orList writes a choice; a long one is cut, because the nearest word says more.
+// orList writes a choice.
 func orList(words []string) string {
-	const most = 8
-	switch {
-	case len(words) == 0:
+	switch len(words) {
+	case 0:
 		return ""
-	case len(words) == 1:
+	case 1:
 		return words[0]
-	case len(words) > most:
-		return "one of " + strings.Join(words[:most], ", ") + ", …"
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }

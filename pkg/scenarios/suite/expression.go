@@ -110,8 +110,9 @@ func (t *TargetView) values() map[string]any {
 // author wrote it.
 type expressionError struct {
 	message string
-	at      int // rune offset in the source as written
-	nearest string
+	at      int      // rune offset in the source as written
+	word    string   // what was written in place of one of known
+	known   []string // the names that mean something there
 }
 
 func (e *expressionError) Error() string { return e.message }
@@ -186,7 +187,7 @@ func (e *Expression) problem(err error, rewritten rewriting, types *cellTypes) e
 		return &expressionError{message: runError(err).Error()}
 	}
 	out := &expressionError{message: where.Message, at: rewritten.origin(where.From)}
-	out.message, out.nearest = types.inOurWords(where.Message, e.Source, out.at)
+	out.message, out.word, out.known = types.inOurWords(where.Message, e.Source, out.at)
 	return out
 }
 

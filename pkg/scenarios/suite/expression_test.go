@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +169,27 @@ func TestRewriteDurations(t *testing.T) {
 	}
 	if at := strings.Index(r.text, "bb"); r.origin(at) != 12 {
 		t.Errorf("bb is at %d, want 12", r.origin(at))
+	}
+}
+
+// The page that problems link to names every member that an expression may use.
+func TestMembersAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../" + DocsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Expressions\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, one := range environmentStructs {
+		for _, name := range exprNames(one) {
+			if !strings.Contains(section, "`"+name+"`") {
+				t.Errorf("docs/write-a-scenario.md, Expressions: nothing says %s of %s", name, one.Name())
+			}
+		}
+	}
+	for name := range newCellTypes(nil, nil, nil, nil, map[string]bool{}).environment() {
+		if !strings.Contains(section, "`"+name) {
+			t.Errorf("docs/write-a-scenario.md, Expressions: nothing says %s", name)
+		}
 	}
 }

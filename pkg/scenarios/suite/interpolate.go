@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // interpolation finds ${dotted.name}. What stands inside is a name and nothing
@@ -44,8 +42,9 @@ type nameError struct {
 	offset  int // runes into the text
 	width   int
 	message string
-	nearest string
-	unset   bool // an environment variable without a value
+	word    string   // what was written in place of one of known
+	known   []string // the names that mean something there
+	unset   bool     // an environment variable without a value
 }
 
 func (e *nameError) Error() string { return e.message }
@@ -79,14 +78,14 @@ func (s *scope) lookup(name string) (value any, open bool, err *nameError) {
 	case "save":
 		first, _, _ := strings.Cut(rest, ".")
 		if !slices.Contains(s.saves, first) {
-			return nil, false, &nameError{message: fmt.Sprintf("no step saves %q", first), nearest: nearest.Word(first, s.saves)}
+			return nil, false, &nameError{message: fmt.Sprintf("no step saves %q", first), word: first, known: s.saves}
 		}
 		if s.save == nil {
 			return nil, true, nil
 		}
 		return find("save", s.save, rest)
 	}
-	return nil, false, &nameError{message: fmt.Sprintf("unknown name %q", name), nearest: nearest.Word(root, roots)}
+	return nil, false, &nameError{message: fmt.Sprintf("unknown name %q", name), word: root, known: roots}
 }
 
 func (s *scope) lookupEnv(name string) (any, bool, *nameError) {
@@ -135,7 +134,7 @@ func secretsIn(value string) []string {
 // find walks a dotted path through nested maps.
 func find(root string, values map[string]any, path string) (any, bool, *nameError) {
 	if path == "" {
-		return nil, false, &nameError{message: fmt.Sprintf("%s needs a member", root), nearest: firstOf(sortedKeys(values))}
+		return nil, false, &nameError{message: fmt.Sprintf("%s needs a member", root), known: sortedKeys(values)}
 	}
 	var at any = values
 	where := root
@@ -146,7 +145,7 @@ func find(root string, values map[string]any, path string) (any, bool, *nameErro
 		}
 		next, ok := inside[key]
 		if !ok {
-			return nil, false, &nameError{message: fmt.Sprintf("%s has no %q", where, key), nearest: nearest.Word(key, sortedKeys(inside))}
+			return nil, false, &nameError{message: fmt.Sprintf("%s has no %q", where, key), word: key, known: sortedKeys(inside)}
 		}
 		at, where = next, where+"."+key
 	}
@@ -260,13 +259,6 @@ func open(n *node) bool {
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func contains(list []string, word string) bool { return slices.Contains(list, word) }
-
-func firstOf(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return words[0]
-}
 
 // quotedInterpolation is a lone name in quotes, or a name inside of a text.
 var quotedInterpolation = regexp.MustCompile(`"\$\{[^{}"]*\}"|'\$\{[^{}']*\}'|\$\{[^{}]*\}`)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // DocsPage is where the language is explained; problems link into it.
@@ -30,6 +32,21 @@ type Problem struct {
 	Source   string `json:"source,omitempty"`   // the line of the file
 	Width    int    `json:"width,omitempty"`    // characters to underline; 0 means one
 	Anchor   string `json:"anchor,omitempty"`   // section of DocsPage
+}
+
+// among is the problem with what the word found may have meant: all known words,
+// and the nearest of them, which says more than the tail of a long list.
+func (p Problem) among(found string, known []string) Problem {
+	const most = 8
+	p.Nearest, p.Expected = nearest.Word(found, known), orList(known)
+	switch {
+	case p.Nearest == "":
+	case len(known) == 1:
+		p.Expected = ""
+	case len(known) > most:
+		p.Expected = "one of " + strings.Join(known[:most], ", ") + ", …"
+	}
+	return p
 }
 
 // OneLine is the problem without its picture.

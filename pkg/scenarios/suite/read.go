@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // Read reads and checks a suite file. Every error of the file is found at once;
@@ -236,7 +234,7 @@ func (s *Suite) checkUses(r *reporter) {
 		used[use.text] = true
 		if s.lists[use.text] == nil {
 			known := sortedKeys(s.lists)
-			r.report(Problem{Pos: use.pos, Width: utf8.RuneCountInString(use.text), Message: fmt.Sprintf("no step list is called %q", use.text), Expected: orList(known), Nearest: nearest.Word(use.text, known), Anchor: "steps"})
+			r.report(Problem{Pos: use.pos, Width: utf8.RuneCountInString(use.text), Message: fmt.Sprintf("no step list is called %q", use.text), Anchor: "steps"}.among(use.text, known))
 		}
 		if len(step.fields) > 1 {
 			r.report(Problem{Pos: use.pos, Message: "use takes no modifiers", Expected: "use alone; modifiers belong to the steps of the list", Anchor: "steps"})

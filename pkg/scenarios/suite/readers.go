@@ -50,7 +50,7 @@ func readerTable() map[reflect.Type]func(*decoder, *node, reflect.Value) {
 func literal[T any](expected string, parse func(string) (T, error)) func(*decoder, *node, reflect.Value) {
 	return func(d *decoder, n *node, v reflect.Value) {
 		if n.kind != scalarNode || n.null() {
-			d.fail(n, nil, "found "+describe(n), expected, "")
+			d.fail(n, nil, "found "+describe(n), expected)
 			return
 		}
 		if strings.Contains(n.text, "${") {
@@ -59,7 +59,7 @@ func literal[T any](expected string, parse func(string) (T, error)) func(*decode
 		}
 		value, err := parse(n.text)
 		if err != nil {
-			d.fail(n, nil, err.Error(), "", "")
+			d.fail(n, nil, err.Error(), "")
 			return
 		}
 		v.Set(reflect.ValueOf(value))
@@ -158,7 +158,7 @@ func readMatcher(d *decoder, n *node, v reflect.Value) {
 	}
 	m, err := newMatcher(value, n.pos)
 	if err != nil {
-		d.fail(n, reflect.TypeFor[Matcher](), err.Error(), "", "")
+		d.fail(n, reflect.TypeFor[Matcher](), err.Error(), "")
 		return
 	}
 	v.Set(reflect.ValueOf(*m))
@@ -173,11 +173,11 @@ func readMatcherPointer(d *decoder, n *node, v reflect.Value) {
 
 func readExpression(d *decoder, n *node, v reflect.Value) {
 	if n.kind == mapNode {
-		d.fail(n, reflect.TypeFor[Expression](), "found a mapping", "an expression; text with `: ` in it has to be quoted, and there is no ternary (? :)", "")
+		d.fail(n, reflect.TypeFor[Expression](), "found a mapping", "an expression; text with `: ` in it has to be quoted, and there is no ternary (? :)")
 		return
 	}
 	if n.kind != scalarNode || n.null() {
-		d.fail(n, reflect.TypeFor[Expression](), "found "+describe(n), "an expression", "")
+		d.fail(n, reflect.TypeFor[Expression](), "found "+describe(n), "an expression")
 		return
 	}
 	d.open = d.open || open(n)
@@ -192,7 +192,7 @@ func readExpression(d *decoder, n *node, v reflect.Value) {
 // columns stay. See [Opaque].
 func readOpaque(d *decoder, n *node, v reflect.Value) {
 	if n.kind == scalarNode {
-		d.fail(n, nil, "found "+describe(n), "a list of rules", "")
+		d.fail(n, nil, "found "+describe(n), "a list of rules")
 		return
 	}
 	v.Set(reflect.ValueOf(Opaque{Pos: Pos{File: d.file, Line: n.pos.Line, Column: n.pos.Column}, Data: cut(d.lines, n)}))
@@ -255,7 +255,7 @@ func readUsageExpect(d *decoder, n *node, v reflect.Value) {
 			v.Set(reflect.ValueOf(out))
 			return
 		}
-		d.fail(n, reflect.TypeFor[Expect](), "found "+describe(n), "absent, exists, 10/40 or a mapping with in, out and total", nearest.Word(n.text, []string{"absent", "exists"}))
+		d.failNear(n, reflect.TypeFor[Expect](), "found "+describe(n), "absent, exists, 10/40 or a mapping with in, out and total", nearest.Word(n.text, []string{"absent", "exists"}))
 		return
 	}
 	var fields struct {
@@ -287,7 +287,7 @@ func readSchemaRef(d *decoder, n *node, v reflect.Value) {
 			out.Inline = inline
 		}
 	case listNode:
-		d.fail(n, reflect.TypeFor[Expect](), "found a list", "the name of a schema such as openai/error, or a JSON Schema", "")
+		d.fail(n, reflect.TypeFor[Expect](), "found a list", "the name of a schema such as openai/error, or a JSON Schema")
 	}
 	v.Set(reflect.ValueOf(out))
 }
@@ -303,20 +303,20 @@ func readArrivals(d *decoder, n *node, v reflect.Value) {
 		if parts != nil {
 			near = nearest.Word(parts[1], kinds)
 		}
-		d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), expected, near)
+		d.failNear(n, reflect.TypeFor[Load](), "found "+describe(n), expected, near)
 		return
 	}
 	out := Arrivals{Pos: n.pos, Kind: parts[1]}
 	takesArgument := out.Kind == "gamma" || out.Kind == "trace"
 	if takesArgument != (parts[2] != "") {
-		d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), expected, "")
+		d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), expected)
 		return
 	}
 	switch out.Kind {
 	case "gamma":
 		shape, err := strconv.ParseFloat(parts[2], 64)
 		if err != nil || shape <= 0 {
-			d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), "gamma(shape) with a shape above 0", "")
+			d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), "gamma(shape) with a shape above 0")
 		}
 		out.Shape = shape
 	case "trace":
@@ -330,7 +330,7 @@ func readEstimator(d *decoder, n *node, v reflect.Value) {
 	if n.kind == scalarNode {
 		words := []string{EstimatorKnown, EstimatorUnknown}
 		if !contains(words, n.text) {
-			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "known, unknown or a mapping with per-char and per-message", nearest.Word(n.text, words))
+			d.failNear(n, reflect.TypeFor[Target](), "found "+describe(n), "known, unknown or a mapping with per-char and per-message", nearest.Word(n.text, words))
 			return
 		}
 		out.Kind = n.text
@@ -349,7 +349,7 @@ func readEstimator(d *decoder, n *node, v reflect.Value) {
 func readDisconnect(d *decoder, n *node, v reflect.Value) {
 	if n.kind == scalarNode {
 		if n.text != "cancel" {
-			d.fail(n, reflect.TypeFor[Target](), "found "+describe(n), "cancel or { drain: 10s }", nearest.Word(n.text, []string{"cancel"}))
+			d.failNear(n, reflect.TypeFor[Target](), "found "+describe(n), "cancel or { drain: 10s }", nearest.Word(n.text, []string{"cancel"}))
 			return
 		}
 		v.Set(reflect.ValueOf(Disconnect{Cancel: true}))
@@ -370,7 +370,7 @@ func readPool(d *decoder, n *node, v reflect.Value) {
 	case listNode:
 		d.decode(n, reflect.ValueOf(&out.List).Elem(), "")
 	case mapNode:
-		d.fail(n, reflect.TypeFor[Identity](), "found a mapping", `a template such as "t-${run.id}-${i}", or a list`, "")
+		d.fail(n, reflect.TypeFor[Identity](), "found a mapping", `a template such as "t-${run.id}-${i}", or a list`)
 	}
 	v.Set(reflect.ValueOf(out))
 }
@@ -383,7 +383,7 @@ func readInvariant(d *decoder, n *node, v reflect.Value) {
 		out.Name, argument = n.fields[0].key, n.fields[0].value
 	}
 	if !contains(InvariantNames, out.Name) {
-		d.fail(n, reflect.TypeFor[Load](), fmt.Sprintf("unknown invariant %q", out.Name), orList(InvariantNames), nearest.Word(out.Name, InvariantNames))
+		d.unknown(n, reflect.TypeFor[Load](), fmt.Sprintf("unknown invariant %q", out.Name), out.Name, InvariantNames)
 		return
 	}
 	switch {
@@ -403,21 +403,21 @@ func readInvariant(d *decoder, n *node, v reflect.Value) {
 		d.decode(argument, reflect.ValueOf(&bound).Elem(), "")
 		out.Slack = bound.Slack
 	default:
-		d.fail(argument, reflect.TypeFor[Load](), out.Name+" takes no bound", "the name alone", "")
+		d.fail(argument, reflect.TypeFor[Load](), out.Name+" takes no bound", "the name alone")
 	}
 	v.Set(reflect.ValueOf(out))
 }
 
 func readMatrix(d *decoder, n *node, v reflect.Value) {
 	if n.kind != mapNode {
-		d.fail(n, reflect.TypeFor[Scenario](), "found "+describe(n), "a mapping of axes, each a list of values", "")
+		d.fail(n, reflect.TypeFor[Scenario](), "found "+describe(n), "a mapping of axes, each a list of values")
 		return
 	}
 	var out Matrix
 	for _, f := range n.fields {
 		if f.value.kind != listNode || len(f.value.items) == 0 {
 			if !open(f.value) {
-				d.fail(f.value, reflect.TypeFor[Scenario](), fmt.Sprintf("the axis %q has no values", f.key), "a list of values", "")
+				d.fail(f.value, reflect.TypeFor[Scenario](), fmt.Sprintf("the axis %q has no values", f.key), "a list of values")
 			}
 			continue
 		}
@@ -441,13 +441,13 @@ func readTexts(d *decoder, n *node, v reflect.Value) {
 		return
 	}
 	if n.kind != mapNode {
-		d.fail(n, reflect.TypeFor[Request](), "found "+describe(n), "a mapping of names to texts", "")
+		d.fail(n, reflect.TypeFor[Request](), "found "+describe(n), "a mapping of names to texts")
 		return
 	}
 	out := make(map[string]string, len(n.fields))
 	for _, f := range n.fields {
 		if f.value.kind != scalarNode {
-			d.fail(f.value, reflect.TypeFor[Request](), "found "+describe(f.value), "text", "")
+			d.fail(f.value, reflect.TypeFor[Request](), "found "+describe(f.value), "text")
 			continue
 		}
 		if f.value.null() { // removes a default's; gone after the merge

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/types"
-
-	"github.com/llmlimit/llmlimit/internal/nearest"
 )
 
 // cellTypes are the types of all names that expressions of one cell may use.
@@ -133,29 +131,28 @@ var (
 )
 
 // inOurWords turns a message of the expression library into one of the
-// language, with the nearest known name.
-func (t *cellTypes) inOurWords(message, source string, at int) (words, near string) {
+// language. If it is about a word that is none of those known there, it says so.
+func (t *cellTypes) inOurWords(message, source string, at int) (words, unknown string, known []string) {
 	if parts := unknownName.FindStringSubmatch(message); parts != nil {
-		return fmt.Sprintf("unknown name %q in an expression", parts[1]), nearest.Word(parts[1], sortedKeys(t.environment()))
+		return fmt.Sprintf("unknown name %q in an expression", parts[1]), parts[1], sortedKeys(t.environment())
 	}
 	if unknownField.MatchString(message) {
 		name := message[strings.LastIndex(message, " ")+1:]
-		known := t.membersAt(message, source, at)
 		owner := "it"
 		if before := ownerBefore.FindStringSubmatch(before(source, at)); before != nil {
 			owner = before[1]
 		}
-		return fmt.Sprintf("%s has no %q", owner, name), nearest.Word(name, known)
+		return fmt.Sprintf("%s has no %q", owner, name), name, t.membersAt(message, source, at)
 	}
 	if message == "unexpected token EOF" {
-		return "the expression ends too early", ""
+		return "the expression ends too early", "", nil
 	}
 	if parts := mismatch.FindStringSubmatch(message); parts != nil {
-		return fmt.Sprintf("%s does not go between a %s and a %s", parts[1], inWords(parts[2]), inWords(parts[3])), ""
+		return fmt.Sprintf("%s does not go between a %s and a %s", parts[1], inWords(parts[2]), inWords(parts[3])), "", nil
 	}
 	return goType.ReplaceAllStringFunc(strings.ReplaceAll(message, "time.Duration", "duration"), func(name string) string {
 		return strings.ToLower(strings.TrimPrefix(strings.TrimPrefix(name, "*"), "suite."))
-	}), ""
+	}), "", nil
 }
 
 // inWords names a Go type of a message as [typeName] does.
