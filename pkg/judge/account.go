@@ -17,6 +17,8 @@ type charge struct {
 	// prior: it was reserved before a reload, and only what is left of it counts here:
 	// its settlement, or its slot.
 	prior bool
+	// lost: a reload may have lost it, with its slot or what was to be settled.
+	lost bool
 	// decided (τ) and settled (u) contain the two instants.
 	decided, settled Span
 	// demand is what had to fit, taken (e) what was held, actual (a) what is charged.
@@ -157,7 +159,7 @@ func carryOver(all []*account, limits []Limit) {
 				if c.asks || c.prior || c.settled.Hi < a.limit.From {
 					continue
 				}
-				c.prior, c.judged = true, false
+				c.prior, c.judged, c.lost = true, false, lost
 				switch {
 				case lost:
 					c.actual = Between(0, max(c.actual.Hi, c.taken.Hi))

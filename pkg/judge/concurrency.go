@@ -76,8 +76,7 @@ func slotsOf(r *Request, t *Target, c charge) (certain, possible charge) {
 	}
 	// A target that ended it itself freed the slot before the client heard of it.
 	own := r.Finished == 0 || r.Outcome == OutcomeTimeout || r.Outcome == OutcomeInternal || r.Outcome == OutcomeCutByTarget
-	lost := c.taken.Lo == 0 // by a reload
-	if r.Decision != Admitted || r.Received == 0 || own || lost || until <= from {
+	if r.Decision != Admitted || r.Received == 0 || own || c.lost || until <= from {
 		certain.asks = true // it cannot be seen that it held a slot
 	}
 	certain.decided, certain.settled = Exactly(from), Exactly(max(from, until))
