@@ -547,3 +547,43 @@ func TestAskingForUsage(t *testing.T) {
 		s.charged(proxy.OutcomeDone, 50)
 	})
 }
+
+// TestShutdownOfSlowClients: who sends slowly, or takes nothing, is not waited for any longer than the others.
+func TestShutdownOfSlowClients(t *testing.T) {
+	patient := func(c *proxy.Config) { c.Timeouts.Body, c.Timeouts.Write = -1, -1 }
+	for _, row := range []struct {
+		name, send string
+		reads      int // bytes of the answer
+	}{
+		{"a body that does not come", "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nContent-Length: 82\r\n\r\n{", 0},
+		{"an answer that is not taken", "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nX-Llmlimit-Mock: id=pb\r\nContent-Length: 96\r\n\r\n" + streamBody, 1},
+	} {
+		inSystem(t, tpmRules, patient, func(s *system) {
+			s.plan(plan(t, `{content: {chunks: 100, bytes: 100000}, usage: 10/40}`)) // pb
+			conn, err := s.net.DialContext(s.t.Context(), "tcp", "proxy:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, row.send); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, make([]byte, row.reads)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			ctx, cancel := contextFor(s, 2*time.Second)
+			defer cancel()
+			before := time.Now()
+			if err := s.proxy.Shutdown(ctx); err == nil {
+				t.Errorf("%s: Shutdown did not say that it ran out of time", row.name)
+			}
+			if took := time.Since(before); took != 2*time.Second {
+				t.Errorf("%s: Shutdown took %v, expected 2s", row.name, took)
+			}
+			if n := s.store.Stats().Open; n != 0 {
+				t.Errorf("%s: %d reservations are open", row.name, n)
+			}
+		})
+	}
+}

@@ -132,9 +132,9 @@ func (p *Proxy) answerDecision(ctx context.Context, w http.ResponseWriter, a *ad
 		case <-ctx.Done(): // the answer is lost; the lease settles what it announced
 		}
 	}
-	if a.enforced.open || a.shadow.open {
+	if a.enforced.open.Load() || a.shadow.open.Load() {
 		id := a.enforced.id
-		if !a.enforced.open {
+		if !a.enforced.open.Load() {
 			id = a.shadow.id
 		}
 		p.decision.keep(id, a)
@@ -145,6 +145,7 @@ func (p *Proxy) answerDecision(ctx context.Context, w http.ResponseWriter, a *ad
 
 // keep remembers a reservation until its lease has ended.
 func (d *decisions) keep(id limiter.ID, a *admission) {
+	a.forget()
 	now := d.engine.cfg.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()

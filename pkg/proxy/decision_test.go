@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -101,5 +102,27 @@ func TestDecisionBadInput(t *testing.T) {
 		if l := s.account(limiter.TokenBucket).Ledger; l.Actual != 0 || l.Outstanding != 0 {
 			t.Errorf("ledger: %+v", l)
 		}
+	})
+}
+
+// TestDecisionForgetsBodies: what waits for its settlement is small, whatever the request was that was asked about.
+func TestDecisionForgetsBodies(t *testing.T) {
+	const rules = `
+- name: tpm
+  limit_keys: ["header:x-tenant"]
+  algorithm: token_bucket_llm
+  algorithm_config: { tokens_per_minute: 1000000000 }
+`
+	inSystem(t, rules, nil, func(s *system) {
+		body := strings.Replace(chatBody, "hello", strings.Repeat("x", mebi), 1)
+		holds(t, "32 reservations that were asked for with a body of 1 MiB", 4*mebi, func() {
+			for range 32 {
+				w := s.asks(http.MethodPost, "/v1/decision", body, map[string]string{"X-Original-Uri": chatPath})
+				if w.Header().Get("X-Llmlimit-Reservation") == "" {
+					t.Fatalf("%d %s", w.Code, w.Body)
+				}
+			}
+		})
+		runtime.KeepAlive(s)
 	})
 }

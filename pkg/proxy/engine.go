@@ -66,12 +66,15 @@ type reservation struct {
 	shadow   bool
 	set      policy.Set
 	decision limiter.Decision
-	open     bool // reserved and not settled
+	open     atomic.Bool // reserved and not settled; a client may leave, which gives back its slots, while its answer is settled
 	rejected *refusal
 }
 
 // nothingShadowed is what most requests hold of rules in shadow mode. It is shared and never written.
 var nothingShadowed = &reservation{shadow: true}
+
+// forget lets go of the bodies, once nobody will send them any more: an admission may live for as long as a stream, or as a lease.
+func (a *admission) forget() { a.body, a.original = nil, nil }
 
 // reservations are both of an admission.
 func (a *admission) reservations() [2]*reservation { return [2]*reservation{&a.enforced, a.shadow} }
@@ -112,7 +115,7 @@ func (e *engine) decide(now time.Time, a *admission, req *request) {
 		a.shadow = &reservation{shadow: true, set: binding.Shadow}
 		a.shadow.rejected = e.reserve(now, a.shadow)
 	}
-	if !a.shadow.open {
+	if !a.shadow.open.Load() {
 		binding.Shadow = policy.Set{} // a circuit breaker does not count what was not reserved
 	}
 	e.guards.Spent(now, &binding)
@@ -216,7 +219,7 @@ func (e *engine) reserve(now time.Time, r *reservation) *refusal {
 	if !r.decision.Admitted {
 		return e.exceeded(r)
 	}
-	r.open = true
+	r.open.Store(true)
 	e.metrics.reserved(r)
 	return nil
 }
@@ -286,10 +289,10 @@ type settled struct {
 }
 
 func (e *engine) settleOne(ctx context.Context, now time.Time, a *admission, r *reservation, end *ending) settled {
-	if !r.open {
+	if !r.open.Load() {
 		return settled{}
 	}
-	r.open = false
+	r.open.Store(false)
 	bill := Bill{
 		ID: r.id, Shadow: r.shadow, Holds: r.set.Holds, Bound: r.set.Bound, Actual: make([]int64, len(r.set.Holds)),
 		Outcome: end.outcome, Status: end.status, Reading: end.reading,
@@ -320,7 +323,7 @@ func (e *engine) extend(a *admission) error {
 	a.extended = now
 	var errs []error
 	for _, r := range a.reservations() {
-		if r.open {
+		if r.open.Load() {
 			errs = append(errs, e.cfg.Store.Extend(now, r.id, e.cfg.Lease))
 		}
 	}
@@ -335,7 +338,7 @@ func (e *engine) release(a *admission) {
 	}
 	now := e.cfg.Now()
 	for _, r := range a.reservations() {
-		if r.open {
+		if r.open.Load() {
 			_ = store.Release(now, r.id) // unknown means that its lease has ended, and its slots are free
 		}
 	}

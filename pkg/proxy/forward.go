@@ -30,7 +30,7 @@ func (x *exchange) forward() {
 		return
 	}
 	x.watch.flow()
-	x.admission.body, x.admission.original = nil, nil // like outgoingBody
+	x.admission.forget()
 	defer func() { _ = resp.Body.Close() }()
 	x.record.FirstByte = x.p.cfg.Now().Sub(x.record.Start)
 	x.end.status, x.end.framing = resp.StatusCode, framingOf(resp)

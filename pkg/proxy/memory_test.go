@@ -48,6 +48,23 @@ func spends(t *testing.T, what string, most int64, f func()) {
 	}
 }
 
+// holds checks how much more lives after f than before it.
+func holds(t *testing.T, what string, most int64, f func()) {
+	t.Helper()
+	live := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what a pool held in the first is gone after the second
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := live()
+	f()
+	if more := live() - before; more > most {
+		t.Errorf("%s: %d KiB more live, expected at most %d", what, more>>10, most>>10)
+	}
+}
+
 // TestMemoryForRequests: what a client promises, packs or piles up takes no memory before it is known to be acceptable.
 func TestMemoryForRequests(t *testing.T) {
 	bomb := string(flood(t, `{"x":"`, 32*mebi, `"}`))

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,4 +326,54 @@ func TestDrainPlaces(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLeavesWhileSettling: a client may leave at the very instant at which its answer is settled. What would be wrong then is seen
+// by the race detector alone, so the two are brought together: by the clock, which both of them read first.
+func TestLeavesWhileSettling(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var came atomic.Bool
+	var asked atomic.Int64
+	leaving := make(chan struct{})
+	p, err := proxy.New(proxy.Config{
+		Backend: &url.URL{Scheme: "http", Host: "upstream"}, Bundle: bundle(t, tpmRules), Transport: lastWord{&came},
+		Now: func() time.Time {
+			if came.Load() {
+				switch asked.Add(1) {
+				case 2: // of the settlement; the first was of the lease
+					leave()
+				case 3: // of the release
+					close(leaving)
+				}
+			}
+			return time.Now()
+		},
+		Settle: func(ctx context.Context, store limiter.Store, now time.Time, bill *proxy.Bill) (limiter.Settlement, error) {
+			<-leaving
+			return proxy.SettleNow(ctx, store, now, bill)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, chatPath, strings.NewReader(chatBody))
+	req.Header.Set("X-Tenant", "t")
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, req)
+	if w.Code != http.StatusOK || w.Body.String() != "{}" {
+		t.Errorf("status %d and %q, expected 200 and what the upstream said", w.Code, w.Body)
+	}
+}
+
+// lastWord is an upstream whose answer comes in one piece. It notes when it was read.
+type lastWord struct{ came *atomic.Bool }
+
+func (l lastWord) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, ContentLength: 2, Header: http.Header{}, Body: io.NopCloser(l)}, nil
+}
+
+func (l lastWord) Read(p []byte) (int, error) {
+	l.came.Store(true)
+	return copy(p, "{}"), io.EOF
 }
