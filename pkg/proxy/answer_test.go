@@ -556,10 +556,10 @@ func TestShutdownOfSlowClients(t *testing.T) {
 		reads      int // bytes of the answer
 	}{
 		{"a body that does not come", "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nContent-Length: 82\r\n\r\n{", 0},
-		{"an answer that is not taken", "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nX-Llmlimit-Mock: id=pb\r\nContent-Length: 96\r\n\r\n" + streamBody, 1},
+		{"an answer that is not taken", "POST " + chatPath + " HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nX-Llmlimit-Mock: id=pba\r\nContent-Length: 95\r\n\r\n" + streamBody, 1},
 	} {
 		inSystem(t, tpmRules, patient, func(s *system) {
-			s.plan(plan(t, `{content: {chunks: 100, bytes: 100000}, usage: 10/40}`)) // pb
+			s.plan(plan(t, `{content: {chunks: 100, bytes: 100000}, usage: 10/40}`)) // pba
 			conn, err := s.net.DialContext(s.t.Context(), "tcp", "proxy:80")
 			if err != nil {
 				t.Fatal(err)

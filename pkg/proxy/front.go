@@ -121,7 +121,7 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 		return nil, nil
 	}
 	if d := x.p.cfg.Timeouts.Body; d > 0 {
-		_ = x.control.SetReadDeadline(time.Now().Add(d)) // unsupported by some writers in tests
+		x.watch.allow(x.control.SetReadDeadline, time.Now().Add(d))
 	}
 	if declared := x.r.ContentLength; declared > limit {
 		if declared <= 2*limit && x.r.Header.Get("Expect") == "" {
@@ -142,14 +142,14 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 	case errors.As(err, &over):
 		_, _ = io.CopyN(io.Discard, x.r.Body, limit)
 		return nil, tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded) && !x.watch.isForced():
 		x.w.Header().Set("Connection", "close")
 		return nil, &refusal{Rejection: llmapi.Rejection{
 			Status: http.StatusRequestTimeout, Reason: reasonSlowBody, Message: "the request body took too long",
 		}}
-	case x.r.Context().Err() != nil:
+	case x.r.Context().Err() != nil || x.watch.isForced():
 		x.end.outcome = OutcomeUnreachable
-		panic(http.ErrAbortHandler) // nobody is there to be answered
+		panic(http.ErrAbortHandler) // nobody is there to be answered, or to answer
 	}
 	x.record.Err = err.Error()
 	return nil, &refusal{Rejection: llmapi.Rejection{
@@ -217,7 +217,7 @@ func (x *exchange) dialect() llmapi.Dialect {
 // deadline gives the client some time for the next write.
 func (x *exchange) deadline() {
 	if d := x.p.cfg.Timeouts.Write; d > 0 {
-		_ = x.control.SetWriteDeadline(time.Now().Add(d))
+		x.watch.allow(x.control.SetWriteDeadline, time.Now().Add(d))
 	}
 }
 
@@ -225,7 +225,7 @@ func (x *exchange) deadline() {
 // one to which nothing is being written.
 func (x *exchange) written() {
 	if x.r.ProtoMajor >= 2 && x.p.cfg.Timeouts.Write > 0 {
-		_ = x.control.SetWriteDeadline(time.Time{})
+		x.watch.allow(x.control.SetWriteDeadline, time.Time{})
 	}
 }
 

@@ -166,7 +166,7 @@ func (p *Proxy) force() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for x := range p.running {
-		x.watch.force()
+		x.watch.force(x.control)
 	}
 }
 

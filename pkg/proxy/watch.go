@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -52,13 +53,34 @@ func (w *watch) start(client context.Context, total time.Duration) {
 	}
 }
 
-// force ends the conversation because the proxy stops. It may come at any time.
-func (w *watch) force() {
+// force ends the conversation because the proxy stops, and whatever is being read from the client or written to it. It may come at
+// any time.
+func (w *watch) force(client *http.ResponseController) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	over := time.Now()
 	if w.forced = true; w.cancel != nil {
 		w.cancel(errForced)
+	} else {
+		_ = client.SetReadDeadline(over) // its body is being read
 	}
+	_ = client.SetWriteDeadline(over)
+}
+
+// allow gives the client until an instant for what set bounds, unless the proxy does not wait any longer.
+func (w *watch) allow(set func(time.Time) error, until time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.forced {
+		_ = set(until) // unsupported by some writers in tests
+	}
+}
+
+// isForced reports whether the proxy does not wait any longer.
+func (w *watch) isForced() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.forced
 }
 
 // leave notes that the client has left. Before the upstream's headers that ends the conversation; after them the response is
@@ -66,7 +88,7 @@ func (w *watch) force() {
 func (w *watch) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone || w.ended {
+	if w.gone || w.ended || w.forced { // who is broken off has not left
 		return
 	}
 	w.gone = true
