@@ -179,3 +179,33 @@ func TestNoSuchProgram(t *testing.T) {
 		t.Error("a child that cannot be started gave no error")
 	}
 }
+
+// dawdler hears of an event of the second job for so long that the time of that job is
+// over, while its result waits to be read. The first job only starts the child.
+type dawdler struct{ p *bubble.Pool }
+
+const shortTime = 300 * time.Millisecond
+
+func (dawdler) Started(int) {}
+func (d dawdler) Event(int, json.RawMessage) {
+	if d.p.JobTimeout > 0 {
+		time.Sleep(2 * shortTime) // real: so is the bound of a job
+	}
+}
+
+func (d dawdler) Finished(job int, _ bubble.Result) {
+	d.p.JobTimeout = 0
+	if job == 0 {
+		d.p.JobTimeout = shortTime
+	}
+}
+
+// TestKilledTooLate: a child that is killed when it has just given its result is not
+// given the next job.
+func TestKilledTooLate(t *testing.T) {
+	p := pool(1)
+	results := p.Run(t.Context(), jobs(t, job{Do: "start"}, job{Do: "sleep"}, job{Do: "start"}), dawdler{p})
+	if err := results[2].Err; err != nil {
+		t.Errorf("the job after it: %v", err)
+	}
+}

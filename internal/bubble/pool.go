@@ -135,15 +135,19 @@ func (w *worker) do(ctx context.Context, job json.RawMessage, event func(json.Ra
 		limit, cancel = context.WithTimeoutCause(ctx, w.pool.JobTimeout, ErrTimeout)
 		defer cancel()
 	}
-	release := context.AfterFunc(limit, func() { _ = w.child.cmd.Process.Kill() })
-	result, err := w.child.exchange(job, event)
-	release()
-	if err == nil {
+	c := w.child
+	spare := context.AfterFunc(limit, func() { _ = c.cmd.Process.Kill() })
+	result, err := c.exchange(job, event)
+	spared := spare()
+	if err == nil && spared {
 		return result
 	}
-	state := w.child.end()
-	stderr := w.child.stderr.String()
+	state := c.end()
+	stderr := c.stderr.String()
 	w.child = nil
+	if err == nil { // killed when it had given its result
+		return result
+	}
 	if limit.Err() != nil {
 		return Result{Err: context.Cause(limit)}
 	}
