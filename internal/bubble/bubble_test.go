@@ -41,6 +41,8 @@ func handle(ctx context.Context, raw json.RawMessage, emit func(any)) (any, erro
 		return time.Since(start), nil
 	case "start":
 		return start.Add(time.Since(start)), nil
+	case "pid":
+		return os.Getpid(), nil
 	case "fail":
 		return nil, errors.New("no luck")
 	case "print":
@@ -207,5 +209,27 @@ func TestKilledTooLate(t *testing.T) {
 	results := p.Run(t.Context(), jobs(t, job{Do: "start"}, job{Do: "sleep"}, job{Do: "start"}), dawdler{p})
 	if err := results[2].Err; err != nil {
 		t.Errorf("the job after it: %v", err)
+	}
+}
+
+// TestKeep: the next run has the children of the one before it, but for those that died.
+func TestKeep(t *testing.T) {
+	p := pool(1)
+	p.Keep = true
+	defer p.Close()
+	who := func(js ...job) string {
+		results := p.Run(t.Context(), jobs(t, js...), &log{})
+		return string(results[0].Value)
+	}
+	first := who(job{Do: "pid"})
+	if second := who(job{Do: "pid"}, job{Do: "leak"}); second != first {
+		t.Errorf("process %s, want %s again", second, first)
+	}
+	if third := who(job{Do: "pid"}); third == first || third == "" {
+		t.Errorf("process %s, want one that lives", third)
+	}
+	p.Close()
+	if fourth := who(job{Do: "pid"}); fourth == first || fourth == "" {
+		t.Errorf("process %s after Close, want a new one", fourth)
 	}
 }

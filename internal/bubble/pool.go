@@ -30,6 +30,12 @@ type Pool struct {
 	// JobTimeout is how long one job may take in real time; 0 means no bound.
 	// A bubble that waits for something outside it stands still for ever.
 	JobTimeout time.Duration
+	// Keep leaves the children of one Run to the next, which need not start its own;
+	// [Pool.Close] ends them.
+	Keep bool
+
+	mu   sync.Mutex
+	idle []*child
 }
 
 // Result is what became of one job: a value, or an error, which is a
@@ -70,8 +76,8 @@ type Observer interface {
 	Finished(job int, r Result)
 }
 
-// Run runs every job and returns when all children have ended: one result per
-// job, in order. When ctx is cancelled, the children are killed and what has not
+// Run runs every job and returns when all children have ended or are kept: one
+// result per job, in order. When ctx is cancelled, the children are killed and what has not
 // finished has the context's cause as its error.
 func (p *Pool) Run(ctx context.Context, jobs []json.RawMessage, observe Observer) []Result {
 	results := make([]Result, len(jobs))
@@ -79,7 +85,7 @@ func (p *Pool) Run(ctx context.Context, jobs []json.RawMessage, observe Observer
 	var workers sync.WaitGroup
 	for range max(1, min(p.Workers, len(jobs))) {
 		workers.Go(func() {
-			w := worker{pool: p}
+			w := worker{pool: p, child: p.take()}
 			defer w.stop()
 			for i := range next {
 				observe.Started(i)
@@ -158,10 +164,39 @@ func (w *worker) do(ctx context.Context, job json.RawMessage, event func(json.Ra
 }
 
 func (w *worker) stop() {
-	if w.child != nil {
-		_ = w.child.stdin.Close()
+	switch {
+	case w.child == nil:
+	case w.pool.Keep:
+		w.pool.keep(w.child)
+	default:
 		w.child.end()
 	}
+}
+
+// Close ends the children that are kept, and returns when they have ended.
+func (p *Pool) Close() {
+	for c := p.take(); c != nil; c = p.take() {
+		c.end()
+	}
+}
+
+// take is a child that is kept, nil if there is none.
+func (p *Pool) take() *child {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	c := p.idle[last]
+	p.idle = p.idle[:last]
+	return c
+}
+
+func (p *Pool) keep(c *child) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, c)
 }
 
 func (p *Pool) start() (*child, error) {

@@ -159,7 +159,11 @@ func (e *execution) runVirtual(ctx context.Context, units []*unit) {
 	if limit == 0 {
 		limit = cellTimeout(units)
 	}
-	pool := bubble.Pool{Argv: e.o.Child, Workers: e.o.Workers, JobTimeout: limit}
+	pool := e.o.children
+	if pool == nil {
+		pool = &bubble.Pool{}
+	}
+	pool.Argv, pool.Workers, pool.JobTimeout = e.o.Child, e.o.Workers, limit
 	results := pool.Run(ctx, jobs, &poolObserver{e: e, units: units, parts: make([]part, len(units))})
 	for i, r := range results {
 		if units[i].result == nil { // it never started

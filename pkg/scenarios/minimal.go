@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/llmlimit/llmlimit/internal/bubble"
 	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/shrink"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
@@ -42,7 +43,7 @@ type Budget struct {
 }
 
 const (
-	mostReplays = 400  // in one search; each is a process for a moment
+	mostReplays = 400  // in one search; most take a moment
 	mostActs    = 1300 // in one replay: a suite has an end
 )
 
@@ -65,6 +66,8 @@ func Shrink(ctx context.Context, plan *Plan, r *ScenarioResult, o Options, b Bud
 		return nil, fmt.Errorf("%s: %s: %w", r.ID, why, ErrNotReplayable)
 	}
 	z.o.FailFast, z.o.Observe, z.o.Workers = false, nil, 1
+	z.o.children = &bubble.Pool{Keep: true} // to start a process takes longer than most replays
+	defer z.o.children.Close()
 	z.kind = kindOf(&r.Judged.Findings[0])
 	return z.run()
 }

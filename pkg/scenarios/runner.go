@@ -3,6 +3,8 @@ package scenarios
 import (
 	"context"
 	"time"
+
+	"github.com/llmlimit/llmlimit/internal/bubble"
 )
 
 // Options say how to run a [Plan].
@@ -43,7 +45,8 @@ type Options struct {
 	// Nil hears nothing.
 	Observe func(Event)
 
-	known *acquaintances // what the cells of a run tell each other of targets by URL
+	known    *acquaintances // what the cells of a run tell each other of targets by URL
+	children *bubble.Pool   // that runs of many small plans share; nil: each has its own
 }
 
 // TLSFiles are the files of a TLS client, each optional.
