@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // reservation is one request's hold on its accounts, and later what became of it.
 type reservation struct {
@@ -91,6 +94,10 @@ func (h *leases) down(i int) int {
 	return i
 }
 
+// deadline is the end of a lease, or the last instant there is.
 func deadline(now int64, lease time.Duration) int64 {
-	return int64(saturating(now, lease))
+	if now > 0 && int64(lease) > math.MaxInt64-now {
+		return math.MaxInt64
+	}
+	return now + int64(lease)
 }

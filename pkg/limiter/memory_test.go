@@ -307,3 +307,28 @@ func ExampleMemory() {
 	// 5486
 	// false tpm_exceeded 500ms
 }
+
+// TestLeaseBeforeTheEpoch: leases end at any instant that fits in 64 bits, and one that would end beyond ends with them.
+func TestLeaseBeforeTheEpoch(t *testing.T) {
+	l := &limiter.Limit{Name: "slots", Kind: limiter.Concurrency, MaxConcurrent: 1}
+	for _, year := range []int{1700, 1960, 2030, 2262} {
+		at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+		m := limiter.New(limiter.Options{})
+		ask(t, m, at, 1, l, "a", 1)
+		if swept, err := m.Sweep(at.Add(time.Hour - 1)); err != nil || swept.Expired != 0 {
+			t.Errorf("%d: %d leases ended before their time, %v", year, swept.Expired, err)
+		}
+		if swept, err := m.Sweep(at.Add(time.Hour)); err != nil || swept.Expired != 1 {
+			t.Errorf("%d: %d leases ended in time, expected 1, %v", year, swept.Expired, err)
+		}
+	}
+	m := limiter.New(limiter.Options{})
+	at := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	req := &limiter.Request{ID: limiter.ID{1}, Lease: 1<<63 - 1, Holds: []limiter.Hold{{Account: limiter.Account{Key: "a", Limit: l}, Cost: 1}}}
+	if _, err := m.Reserve(at, req); err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := m.Sweep(at.AddDate(50, 0, 0)); err != nil || swept.Expired != 0 {
+		t.Errorf("%d leases without an end ended, %v", swept.Expired, err)
+	}
+}
