@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -25,6 +26,11 @@ func (f *runFlags) checkOutput() error {
 			return e.withHint("did you mean -o %s?", near)
 		}
 		return e
+	}
+	for _, spec := range f.reports {
+		if kind, path, _ := strings.Cut(spec, "="); path == stdoutPath && f.output != "quiet" {
+			return failWith(exitUsage, "--report %s and the results of -o %s would both be on stdout", spec, f.output).withHint("add -o quiet, or write %s=FILE", kind)
+		}
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, f.color) {
 		return failWith(exitUsage, "--color %q is not known, expected auto, always or never", f.color)
@@ -154,17 +160,22 @@ func stoppedCells(run *scenarios.RunResult) (aborted, invalid int) {
 type reportFiles []reportFile
 
 type reportFile struct {
-	kind report.Kind
-	path string
+	kind   report.Kind
+	path   string
+	stdout io.Writer // of the program: where it goes if path is stdoutPath
 }
 
-// refuse says what is wrong with a kind that cannot be written here.
-func openReports(specs []string, refuse func(report.Kind) error) (reportFiles, error) {
+// stdoutPath in place of a path means stdout.
+const stdoutPath = "-"
+
+// openReports reads what was said with a flag; refuse says what is wrong with a kind
+// that cannot be written here.
+func (a *app) openReports(flag string, specs []string, refuse func(report.Kind) error) (reportFiles, error) {
 	var all reportFiles
 	for _, spec := range specs {
 		name, path, ok := strings.Cut(spec, "=")
 		if !ok || path == "" {
-			return nil, failWith(exitUsage, "--report %q is not KIND=PATH", spec).withHint("kinds: %s", report.Names())
+			return nil, failWith(exitUsage, "%s %q is not KIND=PATH", flag, spec).withHint("kinds: %s", report.Names())
 		}
 		kind, err := report.Find(name)
 		if err != nil {
@@ -173,6 +184,10 @@ func openReports(specs []string, refuse func(report.Kind) error) (reportFiles, e
 		if err := refuse(kind); err != nil {
 			return nil, failWith(exitUsage, "%w", err)
 		}
+		all = append(all, reportFile{kind, path, a.stdout})
+		if path == stdoutPath {
+			continue
+		}
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // a report is for others to read
 		if err != nil {
 			return nil, failWith(exitEnvironment, "opening the report: %w", err)
@@ -180,7 +195,6 @@ func openReports(specs []string, refuse func(report.Kind) error) (reportFiles, e
 		if err := file.Close(); err != nil {
 			return nil, failWith(exitEnvironment, "opening the report: %w", err)
 		}
-		all = append(all, reportFile{kind, path})
 	}
 	return all, nil
 }
@@ -213,6 +227,9 @@ func (r reportFiles) write(run *scenarios.RunResult, changes *report.Comparison)
 }
 
 func (r reportFile) write(run *scenarios.RunResult) error {
+	if r.path == stdoutPath {
+		return r.kind.Write(r.stdout, run)
+	}
 	if info, err := os.Stat(r.path); err == nil && !info.Mode().IsRegular() {
 		file, err := os.OpenFile(r.path, os.O_WRONLY, 0) // a pipe or a terminal
 		if err != nil {

@@ -21,9 +21,10 @@ func (a *app) reportCommand() *cobra.Command {
 		Long: `Render a run again in other forms, check and compare compliance reports.
 
 RUN.json is what --report json=PATH wrote; a name that ends in .zst is compressed.
-Kinds: ` + report.Names() + `.`,
+PATH is a file, or - for stdout. Kinds: ` + report.Names() + `.`,
 		Example: `  llmlimit run --report json=run.json
   llmlimit report run.json --to html=report.html --to junit=junit.xml
+  llmlimit report run.json --to md=- >> "$GITHUB_STEP_SUMMARY"
   llmlimit report verify acme.yaml
   llmlimit report matrix *.yaml > matrix.md
   llmlimit report badge acme.yaml > badge.svg`,
@@ -31,7 +32,7 @@ Kinds: ` + report.Names() + `.`,
 		ValidArgsFunction: filesOnly,
 		RunE:              func(_ *cobra.Command, args []string) error { return a.render(args[0], baseline, to) },
 	}
-	cmd.Flags().StringArrayVar(&to, "to", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
+	cmd.Flags().StringArrayVar(&to, "to", nil, "write a report, KIND=PATH, - for stdout; may repeat; kinds: "+report.Names())
 	cmd.Flags().StringVar(&baseline, "baseline", "", "run.json to compare with: the html page shows what changed")
 	cmd.AddCommand(a.verifyCommand(), a.matrixCommand(), a.badgeCommand(), a.runSchemaCommand())
 	return cmd
@@ -56,7 +57,7 @@ func (a *app) render(path, baseline string, to []string) error {
 			return err
 		}
 	}
-	files, err := openReports(to, func(kind report.Kind) error {
+	files, err := a.openReports("--to", to, func(kind report.Kind) error {
 		switch kind.Name {
 		case "events":
 			return report.ErrNoHistories

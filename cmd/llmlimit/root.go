@@ -146,6 +146,23 @@ func knownCommand(root *cobra.Command, args []string) error {
 	return e.withHint("`llmlimit --help` lists the commands and their flags")
 }
 
+// expected is what the flags of a type take, in place of what the parsers of Go say.
+var expected = map[string]string{
+	"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
+	"bool": "true or false", "duration": "a duration such as 30s or 1h30m",
+}
+
+// badValue says which value a flag does not take, and which it does.
+func badValue(f *pflag.Flag, value string, err error) error {
+	if what, ok := expected[f.Value.Type()]; ok {
+		return fmt.Errorf("%q is not a value for --%s, expected %s", value, f.Name, what)
+	}
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		err = invalid.Unwrap()
+	}
+	return fmt.Errorf("%q is not a value for --%s: %w", value, f.Name, err)
+}
+
 func environment(environ []string) map[string]string {
 	env := make(map[string]string, len(environ))
 	for _, kv := range environ {
@@ -160,6 +177,9 @@ func environment(environ []string) map[string]string {
 // are listed.
 func flagError(cmd *cobra.Command, err error) error {
 	e := failWith(exitUsage, "%w", err)
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		e = failWith(exitUsage, "%w", badValue(invalid.GetFlag(), invalid.GetValue(), err))
+	}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })

@@ -88,7 +88,7 @@ finished, a second one at once. Exit codes: docs/exit-codes.md.`,
 	fl.BoolVar(&f.watch, "watch", false, "run again what changes, until Ctrl-C: suites, and the files that they read")
 	fl.BoolVar(&f.shrink, "shrink", false, "make loads that failed smaller and write the few requests that are enough as suites; "+
 		"against a target by URL within --spend. Unasked: the first in virtual time; =false: none")
-	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH; may repeat; kinds: "+report.Names())
+	fl.StringArrayVar(&f.reports, "report", nil, "write a report, KIND=PATH, - for stdout; may repeat; kinds: "+report.Names())
 	fl.StringVar(&f.expect, "expect", "", "file of accepted findings: what it names is a warning, the rest counts")
 	fl.StringVar(&f.baseline, "baseline", "", "run.json to compare with: what became worse ends with exit code 8")
 	fl.StringVarP(&f.output, "output", "o", "pretty", "what stdout shows: pretty, json, tap, github, quiet")
@@ -129,7 +129,7 @@ func (a *app) runSuites(ctx context.Context, files []scenarios.Source, f runFlag
 	if err := f.guard(a, plan); err != nil || f.dryRun {
 		return err
 	}
-	reports, err := openReports(f.reports, needsProfile(plan))
+	reports, err := a.openReports("--report", f.reports, needsProfile(plan))
 	if err != nil {
 		return err
 	}

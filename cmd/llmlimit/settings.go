@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -37,7 +41,7 @@ func (a *app) settings(cmd *cobra.Command) error {
 		}
 		if value, origin, ok := a.lookup(scope, f.Name, file); ok {
 			if e := cmd.Flags().Set(f.Name, value); e != nil {
-				err = failWith(exitUsage, "%s: %q is not a value for --%s: %w", origin, value, f.Name, e)
+				err = failWith(exitUsage, "%s: %w", origin, badValue(f, value, e))
 			}
 			a.origins[f.Name] = origin
 		}
@@ -46,78 +50,117 @@ func (a *app) settings(cmd *cobra.Command) error {
 }
 
 // lookup finds the value of a flag outside the command line and says where it was.
-func (a *app) lookup(scope, name string, file *viper.Viper) (value, origin string, ok bool) {
+func (a *app) lookup(scope, name string, file *config) (value, origin string, ok bool) {
 	screaming := func(s string) string { return strings.ToUpper(strings.NewReplacer("-", "_", " ", "_").Replace(s)) }
 	for _, key := range []string{"LLMLIMIT_" + screaming(scope+"-"+name), "LLMLIMIT_" + screaming(name)} {
-		if v, found := a.env[key]; found {
+		if v := a.env[key]; v != "" { // an empty variable is as one that is not set
 			return v, key, true
 		}
 	}
 	for _, key := range []string{strings.ReplaceAll(scope, " ", ".") + "." + name, name} {
 		if file != nil && file.IsSet(key) {
-			return configValue(file, key), file.ConfigFileUsed() + ": " + key, true
+			return file.value(key), file.place(key) + ": " + key, true
 		}
 	}
 	return "", "", false
 }
 
-func configValue(file *viper.Viper, key string) string {
-	if list, ok := file.Get(key).([]any); ok {
+// config is the config file: what viper reads, and where each setting stands, which
+// viper does not tell.
+type config struct {
+	*viper.Viper
+	path  string
+	lines map[string]int // by key, in the small letters that viper makes of it
+}
+
+func (c *config) value(key string) string {
+	if list, ok := c.Get(key).([]any); ok {
 		parts := make([]string, len(list))
 		for i, v := range list {
 			parts[i] = fmt.Sprint(v)
 		}
 		return strings.Join(parts, ",")
 	}
-	return file.GetString(key)
+	return c.GetString(key)
+}
+
+// place is file and line of a setting.
+func (c *config) place(key string) string {
+	if line, ok := c.lines[key]; ok {
+		return fmt.Sprintf("%s:%d", c.path, line)
+	}
+	return c.path
+}
+
+// note remembers the lines of all keys below a node.
+func (c *config) note(prefix string, n ast.Node) {
+	var pairs []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{n}
+	}
+	for _, pair := range pairs {
+		key := prefix + strings.ToLower(pair.Key.GetToken().Value)
+		c.lines[key] = pair.Key.GetToken().Position.Line
+		c.note(key+".", pair.Value)
+	}
 }
 
 // readConfig returns nil if there is no file and none was asked for.
-func (a *app) readConfig(cmd *cobra.Command) (*viper.Viper, error) {
+func (a *app) readConfig(cmd *cobra.Command) (*config, error) {
 	path, asked := configFile, false
 	if f := cmd.Flag("config"); f != nil && f.Value.String() != "" {
 		path, asked = f.Value.String(), true
 	} else if v := a.env["LLMLIMIT_CONFIG"]; v != "" {
 		path, asked = v, true
 	}
-	if _, err := os.Stat(path); !asked && errors.Is(err, fs.ErrNotExist) {
+	text, err := os.ReadFile(path)
+	if !asked && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no file is a valid answer, and not an error
 	}
-	v := viper.New()
-	v.SetConfigFile(path)
-	v.SetConfigType("yaml")
-	if err := v.ReadInConfig(); err != nil {
+	c := &config{Viper: viper.New(), path: path, lines: map[string]int{}}
+	c.SetConfigType("yaml")
+	if err == nil {
+		err = c.ReadConfig(bytes.NewReader(text))
+	}
+	if err != nil {
 		return nil, failWith(exitInvalid, "reading the config file %s: %w", path, err)
 	}
-	return v, checkConfig(cmd.Root(), path, v)
+	if tree, err := parser.ParseBytes(text, 0); err == nil {
+		for _, doc := range tree.Docs {
+			c.note("", doc.Body)
+		}
+	}
+	return c, c.check(cmd.Root())
 }
 
-// checkConfig refuses keys that are no flag of any command: viper would ignore
-// them silently.
-func checkConfig(root *cobra.Command, path string, file *viper.Viper) error {
+// check refuses keys that are no flag of any command: viper would ignore them
+// silently.
+func (c *config) check(root *cobra.Command) error {
 	known := map[string]bool{}
-	var words []string
-	add := func(key string) {
-		if !known[key] {
-			known[key] = true
-			words = append(words, key)
-		}
-	}
-	for _, c := range root.Commands() {
-		c.Flags().VisitAll(func(f *pflag.Flag) {
-			add(f.Name)
-			add(c.Name() + "." + f.Name)
+	for _, cmd := range root.Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			known[f.Name], known[cmd.Name()+"."+f.Name] = true, true
 		})
 	}
-	sort.Strings(words)
-	for _, key := range file.AllKeys() {
-		if !known[key] {
-			e := failWith(exitInvalid, "config file %s: unknown setting %q", path, key)
-			if near := nearest.Word(key, words); near != "" {
-				return e.withHint("did you mean %q?", near)
-			}
-			return e
+	words := slices.Sorted(maps.Keys(known))
+	var unknown []string
+	for _, key := range c.AllKeys() {
+		if known[key] {
+			continue
 		}
+		text := fmt.Sprintf("%s: unknown setting %q", c.place(key), key)
+		if near := nearest.Word(key, words); near != "" {
+			text += fmt.Sprintf("; did you mean %q?", near)
+		}
+		unknown = append(unknown, text)
 	}
-	return nil
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return failWith(exitInvalid, "%s", strings.Join(unknown, "\n")).
+		withHint("settings are the flags of a command: `jobs: 4` for all that have it, or below `run:`; `llmlimit help run` lists those of run")
 }
