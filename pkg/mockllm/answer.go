@@ -1,6 +1,7 @@
 package mockllm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -220,6 +221,9 @@ func newExchange(a ask, plan Plan, seed uint64, name string, created int64, body
 	rng := rand.New(rand.NewPCG(drawSeed(seed, name, plan.ID), drawSeed(seed, "content", name, plan.ID))) //nolint:gosec // reproducible on purpose
 	x := &exchange{ask: a, created: created, rng: rng}
 	x.plan = plan.Draw(rng)
+	if x.plan.HTTP.Encoding == "accepted" {
+		x.plan.HTTP.Encoding = cmp.Or(a.coding, "none")
+	}
 	x.id = letters(rng, 24)
 	x.text, x.chunks = compose(x.plan.Content, rng)
 	x.told = x.plan.totals(bodyBytes, len(x.text))

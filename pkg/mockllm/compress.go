@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
+	"net/http"
+	"strings"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -26,6 +28,24 @@ func encodingName(word string) string {
 	default:
 		return word
 	}
+}
+
+// acceptedCoding is the first coding of Accept-Encoding that the mock can write, "" for none. No header is none: whoever does not
+// ask gets plain answers from every provider.
+func acceptedCoding(h http.Header) string {
+	for _, value := range h.Values("Accept-Encoding") {
+		for item := range strings.SplitSeq(value, ",") {
+			name, parameters, _ := strings.Cut(item, ";")
+			if strings.Trim(strings.ReplaceAll(parameters, " ", ""), "0.") == "q=" {
+				continue
+			}
+			switch name = strings.ToLower(strings.TrimSpace(name)); name {
+			case "gzip", "deflate", "br", "zstd":
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // compress replaces the bytes of segments. Only gzip holds back what the compressor has not finished, as a provider does that

@@ -82,7 +82,8 @@ type ask struct {
 	base64       bool // embeddings
 	array        bool // Gemini's stream without alt=sse
 	maxTokens    int64
-	choices      int // at least 1: n, or the inputs of an embedding
+	choices      int    // at least 1: n, or the inputs of an embedding
+	coding       string // the first that Accept-Encoding names and the mock can write, "" for none
 }
 
 // maxChoices bounds the memory that one request can ask for.

@@ -84,7 +84,8 @@ type HTTP struct {
 	Trailers map[string]string `json:"trailers,omitempty" yaml:"trailers,omitempty"`
 	// Informational are 1xx responses that go before: 100, 103.
 	Informational []int `json:"informational,omitempty" yaml:"informational,omitempty"`
-	// Encoding is applied whether or not it was asked for: none, gzip, gzip-flush, deflate, br, zstd.
+	// Encoding is applied whether or not it was asked for: none, gzip, gzip-flush, deflate, br, zstd. With "accepted" it is
+	// the first of those that the request's Accept-Encoding names, and none where it names none: as a provider does.
 	Encoding string `json:"encoding,omitempty" yaml:"encoding,omitempty"`
 	// Framing: chunked, length, close; default: streams chunked, the rest by length. HTTP/2 knows length or not.
 	Framing string `json:"framing,omitempty" yaml:"framing,omitempty"`

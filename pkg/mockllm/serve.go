@@ -87,14 +87,15 @@ func (m *Mock) read(w http.ResponseWriter, r *http.Request) (*request, error) {
 	if !m.opts.OmitHeaders {
 		header = redact(r.Header)
 	}
-	last := m.last.Load()
-	if last != nil && last.method == r.Method && last.uri == uri && last.body == string(raw) &&
+	last, coding := m.last.Load(), acceptedCoding(r.Header)
+	if last != nil && last.method == r.Method && last.uri == uri && last.body == string(raw) && last.ask.coding == coding &&
 		maps.EqualFunc(last.header, header, slices.Equal) {
 		return last, err
 	}
 	q := &request{method: r.Method, uri: uri, header: header, body: string(raw), sum: sumOf(raw)}
 	_, _, q.path = splitPrefix(r.URL.EscapedPath())
 	q.ask = readAsk(r.Method, r.URL, q.path, q.body)
+	q.ask.coding = coding
 	if len(q.body) <= keepBody { // of a larger one the journal keeps less
 		m.last.Store(q)
 	}

@@ -22,7 +22,7 @@ var words = struct{ usageAt, dist, eol, comments, eventLines, split, encoding, f
 	comments:   []string{"none", "first", "last", "inside", "between", "every:3"},
 	eventLines: []string{"auto", "always", "never", "id", "retry", "all"},
 	split:      []string{"event", "1byte", "random", "n:7", "at:usage", "at:crlf", "at:escape", "at:rune"},
-	encoding:   []string{"none", "gzip", "gzip-flush", "deflate", "br", "zstd"},
+	encoding:   []string{"none", "gzip", "gzip-flush", "deflate", "br", "zstd", "accepted"},
 	framing:    []string{"chunked", "length", "close"},
 	proto:      []string{"any", "1.0"},
 	hold:       []string{"none", "headers", "usage"},

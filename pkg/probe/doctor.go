@@ -39,8 +39,8 @@ type Examination struct {
 	WholeAs string
 	// Buffers: nothing of a stream arrives before its end.
 	Buffers bool
-	// Compressed: a compressed answer arrives compressed.
-	Compressed bool
+	// Compressed says what becomes of an answer that the client accepts in gzip.
+	Compressed string
 	// Told says what the client is told of the usage of a whole answer; empty if it is
 	// what the mock said.
 	Told string
@@ -249,11 +249,24 @@ func (d *doctor) askedStream(ctx context.Context) error {
 }
 
 func (d *doctor) compressed(ctx context.Context) error {
-	got, err := d.ask(ctx, map[string]any{"http": map[string]any{"encoding": "gzip"}}, nil, http.Header{"Accept-Encoding": {"gzip"}})
-	if err == nil {
-		d.e.Compressed = got.x.Header.Get("Content-Encoding") == "gzip"
+	got, err := d.ask(ctx, map[string]any{"http": map[string]any{"encoding": "accepted"}}, nil, http.Header{"Accept-Encoding": {"gzip"}})
+	if err != nil || len(got.entries) == 0 {
+		return err
 	}
-	return err
+	sent, arrived := got.entries[len(got.entries)-1].Plan.HTTP.Encoding, orDefault(got.x.Header.Get("Content-Encoding"), "none")
+	switch {
+	case sent == "none" && arrived == "none":
+		d.e.Compressed = "are not asked for, and none came"
+	case sent == "none":
+		d.e.Compressed = "are not asked for; the gateway compresses by itself"
+	case arrived == "none":
+		d.e.Compressed = "are decompressed on the way"
+	case arrived == sent:
+		d.e.Compressed = "stay compressed"
+	default:
+		d.e.Compressed = fmt.Sprintf("come as %s and leave as %s", sent, arrived)
+	}
+	return nil
 }
 
 func (d *doctor) failing(ctx context.Context) error {
@@ -333,7 +346,7 @@ func (e *Examination) WriteText(w io.Writer, mock, namespace string) {
 	default:
 		row("include_usage", "not added: streams that do not ask have no usage to charge")
 	}
-	row("compressed answers", map[bool]string{true: "stay compressed", false: "are decompressed on the way"}[e.Compressed])
+	row("compressed answers", orDefault(e.Compressed, "the mock saw no request for one"))
 	row("an upstream error", "is tried "+times(e.Tries))
 	row("rate-limit headers", orDefault(strings.Join(e.Headers, ", "), "none"))
 }
