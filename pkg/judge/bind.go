@@ -304,7 +304,7 @@ func (b *binder) foreignCost(l *Limit) (prompt, cost Span) {
 			(f.TextBytes*e.PerCharMilli.Hi+999)/1000+f.Messages*e.PerMessage.Hi+2000*f.Others)
 	}
 	b.out.Estimate = Estimate{Prompt: prompt, Output: f.Output, Declared: f.Declared, N: f.N}
-	if !f.Declared { // its default allowance is its own
+	if !f.Declared || f.Twice && !e.Known { // its default allowance is its own, and so is which of two it reads
 		return prompt, Between(prompt.Lo, forever/million)
 	}
 	return prompt, Between(weightedCost(prompt.Lo, f.N, f.Output, l.Weights), weightedCost(prompt.Hi, f.N, f.Output, l.Weights))

@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+const twiceBody = `{"model":"mock","max_tokens":1000,"max_tokens":1,"messages":[{"role":"user","content":"hello"}]}`
+
 const chatBody = `{"model":"mock","max_tokens":1000,"messages":[{"role":"user","content":"hello"}]}`
 
 // post is a chat request of one tenant.
@@ -105,6 +107,11 @@ func TestBind(t *testing.T) {
 			"policies:\n- { id: p, spec: { selector: { pathPrefix: /v1, methods: [ POST ], hosts: [ API.example.com ] }, rules: [ { name: x, match: { 'header:x': 1 }, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } } ], fallback_limit: { algorithm: concurrency, algorithm_config: { max_concurrent: 2 } } } }\n- { id: q, spec: { selector: { pathPrefix: /v }, rules: [ { name: x, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } } ] } }",
 			post(chatBody),
 			[]Hold{{Limit: "p/fallback_limit", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"a foreign gateway may read either of two keys", "limits: [ { name: tpm, dimension: tokens, amount: 10000, per: 60s } ]", post(twiceBody),
+			[]Hold{{Limit: "tpm", Key: "t-1", Reserved: Between(0, forever/million), Prompt: Between(0, int64(len(twiceBody))), Permanent: Maybe}},
 			"",
 		},
 		{

@@ -33,6 +33,9 @@ type Facts struct {
 	Declared bool
 	// N is n, at least 1.
 	N int64
+	// Twice: a key of Output or N is there more than once in its object. Output and N have
+	// the largest values; of foreign readers many take the last one, and some the first.
+	Twice bool
 	// TextBytes, Messages and Others are what P was computed from: bytes of text,
 	// messages, and parts that are not text. Foreign estimators are bounded by them.
 	TextBytes, Messages, Others int64
@@ -68,7 +71,7 @@ func Of(path string, body []byte, hint string) (f Facts, known bool, err error) 
 		Prompt: t.tokens(), N: copies(root, t.prompts),
 		TextBytes: t.bytes, Messages: t.messages, Others: t.others,
 	}
-	f.Output = allowance(root)
+	f.Output, f.Twice = allowance(root), root.repeats(allowanceKeys...)
 	f.Declared = f.Output > 0
 	if d.noOutput {
 		f.Output, f.Declared = 0, true
@@ -96,6 +99,12 @@ func Hint(s string) int64 {
 		return 0
 	}
 	return v
+}
+
+// allowanceKeys are those that allowance and copies read, and the objects that they are in.
+var allowanceKeys = []string{
+	"max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "candidateCount",
+	"generationConfig", "maxOutputTokens", "inferenceConfig", "maxTokens",
 }
 
 // allowance is C: the largest of the keys that any dialect uses.

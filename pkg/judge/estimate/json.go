@@ -133,6 +133,18 @@ func (v *value) all(key string) []*value {
 	return found
 }
 
+// repeats tells whether one of the keys is there more than once, in the object itself or
+// in one that stands below such a key.
+func (v *value) repeats(keys ...string) bool {
+	for _, key := range keys {
+		found := v.all(key)
+		if len(found) > 1 || len(found) == 1 && found[0].repeats(keys...) {
+			return true
+		}
+	}
+	return false
+}
+
 // largest is the largest positive integer among the values of a key; else zero.
 func (v *value) largest(key string) int64 {
 	var n int64
