@@ -192,12 +192,15 @@ func roundUp(v, unit int64) int64 {
 	return -floorDiv(-v, unit) * unit
 }
 
-// ns says a duration in seconds, exact to the nanosecond.
+// ns says a duration in seconds, exact to the nanosecond, without zeros that say nothing.
 func ns(v int64) string {
 	if v >= forever {
 		return "ever"
 	}
-	return fmt.Sprintf("%d.%09d s", v/second, abs(v%second))
+	if v%second == 0 {
+		return fmt.Sprintf("%d s", v/second)
+	}
+	return strings.TrimRight(fmt.Sprintf("%d.%09d", v/second, abs(v%second)), "0") + " s"
 }
 
 // judgeRate checks one family of headers. It speaks of the account with the
