@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +135,7 @@ func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	line := fmt.Sprintf("%-*s %8s  ", min(30, p.room("")-16), p.shorten(visible(cells[0].Scenario), min(40, p.room("")-16)), note)
 	fmt.Fprintf(p, "  %s %s\n", p.mark(outcome, warned > 0), strings.TrimRight(line+p.dim(p.requirement(visible(cells[0].Requirement), p.room(line)-5)), " "))
 	if outcome == scenarios.Skip {
-		p.prose(6, "", "skipped: "+visible(cells[0].Reason), p.dim)
+		p.skipped(cells)
 	}
 	if known := cells[0].KnownFailure; known != "" && outcome == scenarios.Pass {
 		p.prose(6, "", "fails as known: "+visible(known), p.dim)
@@ -150,6 +151,27 @@ func (p *pretty) scenario(cells []*scenarios.ScenarioResult) {
 	}
 }
 
+// skipped says why cells were skipped, each reason once, and how many of them where it
+// was not all.
+func (p *pretty) skipped(cells []*scenarios.ScenarioResult) {
+	var reasons []string
+	count := map[string]int{}
+	for _, c := range cells {
+		if c.Outcome == scenarios.Skip {
+			if count[c.Reason]++; count[c.Reason] == 1 {
+				reasons = append(reasons, c.Reason)
+			}
+		}
+	}
+	for _, reason := range reasons {
+		of := ""
+		if count[reason] < len(cells) {
+			of = fmt.Sprintf("%d of %d ", count[reason], len(cells))
+		}
+		p.prose(6, "", of+"skipped: "+visible(reason), p.dim)
+	}
+}
+
 // requirement is cut to the room there is; where that is none to speak of, it is
 // left out.
 func (p *pretty) requirement(s string, room int) string {
@@ -161,7 +183,7 @@ func (p *pretty) requirement(s string, room int) string {
 
 // failures explains the first cells that did not pass, and names the rest.
 func (p *pretty) failures(run *scenarios.RunResult) {
-	groups := failedGroups(run)
+	groups, alike := apart(failedGroups(run))
 	for i, g := range groups {
 		if i == maxExplained {
 			fmt.Fprintf(p, "%s\n", p.bold(fmt.Sprintf("%d more scenarios did not pass", len(groups)-i)))
@@ -172,8 +194,27 @@ func (p *pretty) failures(run *scenarios.RunResult) {
 		}
 		p.failure(g)
 	}
+	p.alike(alike)
 	if len(groups) > maxExplained {
 		fmt.Fprintf(p, "%s\n\n", p.dim("--report html=report.html explains them all; --id NAME runs one"))
+	}
+}
+
+// alike names the scenarios in which nothing is wrong but a header of which one has been
+// explained already.
+func (p *pretty) alike(groups map[string][]failedGroup) {
+	for _, kind := range slices.Sorted(maps.Keys(groups)) {
+		names := make([]string, 0, len(groups[kind]))
+		for _, g := range groups[kind] {
+			names = append(names, visible(g.cells[0].Scenario))
+		}
+		only := "1 more scenario did not pass"
+		if len(names) > 1 {
+			only = fmt.Sprintf("%d more scenarios did not pass", len(names))
+		}
+		fmt.Fprintf(p, "%s\n", p.bold(only+", for the "+kind+" alone"))
+		p.prose(2, "", strings.Join(names, " "), p.dim)
+		fmt.Fprintln(p)
 	}
 }
 

@@ -52,3 +52,51 @@ func TestNoteOfSeveralFailures(t *testing.T) {
 		t.Errorf("the note of one, and of one that passed, is told as if it explained something:\n%s", got)
 	}
 }
+
+// Who reads of skipped cells reads why, whichever cell it was.
+func TestSkippedCellsSayWhy(t *testing.T) {
+	cell := func(id string, o scenarios.Outcome, reason string) *scenarios.ScenarioResult {
+		return &scenarios.ScenarioResult{ID: id, Scenario: "a", Outcome: o, Reason: reason}
+	}
+	got := prettily(t, resultsOf(
+		cell("a[1]", scenarios.Pass, ""), cell("a[2]", scenarios.Skip, "no gemini"),
+		cell("a[3]", scenarios.Skip, "no hook"), cell("a[4]", scenarios.Skip, "no hook")))
+	for _, line := range []string{"      1 of 4 skipped: no gemini\n", "      2 of 4 skipped: no hook\n"} {
+		if !strings.Contains(got, line) {
+			t.Errorf("no %q in\n%s", line, got)
+		}
+	}
+	if got := prettily(t, resultsOf(cell("a", scenarios.Skip, "no gemini"))); !strings.Contains(got, "      skipped: no gemini\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+// One wrong header fails every scenario that meets it. It is explained once, behind
+// what else is wrong.
+func TestOneHeaderIsExplainedOnce(t *testing.T) {
+	failed := func(id string, kinds ...string) *scenarios.ScenarioResult {
+		step := &scenarios.StepResult{ID: "judge", Outcome: scenarios.Fail}
+		for _, kind := range kinds {
+			step.Checks = append(step.Checks, scenarios.Check{Kind: scenarios.KindJudge, Text: kind, Outcome: scenarios.Fail, Message: kind + " of " + id})
+		}
+		return &scenarios.ScenarioResult{ID: id, Scenario: id, Outcome: scenarios.Fail, Steps: []*scenarios.StepResult{step}}
+	}
+	got := prettily(t, resultsOf(
+		failed("a", "retry-after-too-late"), failed("b", "retry-after-too-late", "retry-after-too-late"), failed("c", "retry-after-too-late"),
+		failed("d", "over-admission", "retry-after-too-late"), failed("e", "header-limit"), failed("f", "header-limit"),
+	))
+	at := 0
+	for _, text := range []string{
+		"over-admission of d", "retry-after-too-late of a", "header-limit of e",
+		"1 more scenario did not pass, for the header-limit alone\n  f\n", "2 more scenarios did not pass, for the retry-after-too-late alone\n  b c\n",
+	} {
+		i := strings.Index(got[at:], text)
+		if i < 0 {
+			t.Fatalf("no %q behind what comes before it in\n%s", text, got)
+		}
+		at += i
+	}
+	if strings.Contains(got, "too-late of b") {
+		t.Errorf("explained twice:\n%s", got)
+	}
+}

@@ -88,6 +88,56 @@ func failedGroups(run *scenarios.RunResult) []failedGroup {
 	return all
 }
 
+// headerKinds are the findings about what the client was told. One mistake shows them in
+// every scenario that meets it, whatever that is about.
+var headerKinds = []judge.Kind{
+	judge.RetryTooEarly, judge.RetryTooLate, judge.RetryImpossible, judge.RetryMissing, judge.RetryForm,
+	judge.HeaderLimit, judge.HeaderRemaining, judge.HeaderReset, judge.HeaderReserved,
+}
+
+// apart takes out the scenarios that failed by one kind of header finding alone, but the
+// first of each kind, which comes last: what they are about was right, and hides what
+// was not.
+func apart(groups []failedGroup) (explained []failedGroup, alike map[string][]failedGroup) {
+	var firsts []failedGroup
+	alike = map[string][]failedGroup{}
+	seen := map[string]bool{}
+	for _, g := range groups {
+		kind := g.headerAlone()
+		switch {
+		case kind == "":
+			explained = append(explained, g)
+		case seen[kind]:
+			alike[kind] = append(alike[kind], g)
+		default:
+			seen[kind] = true
+			firsts = append(firsts, g)
+		}
+	}
+	return append(explained, firsts...), alike
+}
+
+// headerAlone is the kind of header finding that every failed check is, else empty.
+func (g failedGroup) headerAlone() string {
+	kind := ""
+	for _, sc := range g.cells {
+		failed := slices.DeleteFunc(scenarioLeaves(g.suite, sc), func(l leaf) bool { return !bad(l.outcome) })
+		for _, l := range failed {
+			switch {
+			case l.check == nil || l.check.Kind != scenarios.KindJudge || !slices.Contains(headerKinds, judge.Kind(l.check.Text)):
+				return ""
+			case kind != "" && kind != l.check.Text:
+				return ""
+			}
+			kind = l.check.Text
+		}
+		if len(failed) == 0 {
+			return ""
+		}
+	}
+	return kind
+}
+
 // byScenario splits the cells of a suite at each new scenario.
 func byScenario(s *scenarios.SuiteResult) [][]*scenarios.ScenarioResult {
 	var groups [][]*scenarios.ScenarioResult
