@@ -34,7 +34,11 @@ func (a *app) validateTarget(file scenarios.Source) bool {
 	if problems.Err() != nil {
 		return false
 	}
-	fmt.Fprintf(a.stdout, "%s: a valid target, %d limits\n", file.Name, len(target.Target.Limits))
+	limits := "1 limit"
+	if n := len(target.Target.Limits); n != 1 {
+		limits = fmt.Sprintf("%d limits", n)
+	}
+	fmt.Fprintf(a.stdout, "%s: a valid target, %s\n", file.Name, limits)
 	all, err := listScenarios(nil, "")
 	if err != nil {
 		fmt.Fprintln(a.stdout, err)
