@@ -68,6 +68,10 @@ func (r *Result) WriteTable(w io.Writer, cost Cost) {
 	for _, note := range r.Notes {
 		row("note", "%s", note)
 	}
+	if amount, burst, likely := r.bucket(); likely {
+		row("note", "a minute gives %d, and %d of them are in no prompt: the block claims a burst of %d, of which each request may cost "+
+			"a few tokens besides its prompt", amount, amount-burst, amount)
+	}
 	row("cost", "%d requests, %d tokens used", cost.Requests, cost.Tokens)
 }
 
@@ -149,12 +153,12 @@ func (r *Result) writeLimit(w io.Writer) {
 		fmt.Fprintln(w, "  # no limit was found")
 		return
 	}
-	burst := int64(math.Round(r.Burst.Mid()))
-	amount, per := burst, "60s"
-	switch {
-	case r.Rate != nil && !math.IsInf(r.Rate.Hi, 1):
-		amount = round(*r.Rate)
-	case r.Per > 0:
+	amount, burst, likely := r.bucket()
+	if likely {
+		burst = amount
+	}
+	per := "60s"
+	if r.Rate == nil && r.Per > 0 {
 		per = fmt.Sprintf("%ds", int64(r.Per.Seconds()))
 	}
 	if r.Window == "bucket" {
@@ -162,6 +166,22 @@ func (r *Result) writeLimit(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "  limits: [ { name: tpm, dimension: tokens, amount: %d, per: %s, window: %s } ]\n", amount, per, r.Window)
+}
+
+// bucket is what a minute gives and the burst as it was measured. The burst is likely
+// the same as what a minute gives where it lacks less than the block tolerates: an
+// estimator that adds something to every request takes it from the burst, as it seems
+// from outside.
+func (r *Result) bucket() (amount, burst int64, likely bool) {
+	if r.Burst == nil {
+		return 0, 0, false
+	}
+	burst = int64(math.Round(r.Burst.Mid()))
+	if r.Rate == nil || math.IsInf(r.Rate.Hi, 1) {
+		return burst, burst, false
+	}
+	amount = round(*r.Rate)
+	return amount, burst, r.Burst.Hi < float64(amount) && 100*burst >= 98*amount
 }
 
 // round is the roundest number of tokens a minute that the interval of a rate per

@@ -38,6 +38,7 @@ type gateway struct {
 	lease    time.Duration // after which what was taken is given back, whatever happens
 	alters   bool          // rewrites bodies, strips headers of ours, tries an error three times, holds streams back
 	only     string        // path that it serves; empty: all
+	plain    bool          // asks for answers that are not compressed
 	garbles  bool          // refuses streams, and sends whole answers as streams with a usage of its own
 
 	mu   sync.Mutex
@@ -110,6 +111,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for range 3 {
 		req, _ := http.NewRequestWithContext(r.Context(), r.Method, g.backend+g.prefix+r.URL.Path, bytes.NewReader(body))
 		req.Header = r.Header.Clone()
+		if g.plain {
+			req.Header.Set("Accept-Encoding", "identity")
+		}
 		if g.key != "" {
 			req.Header.Set("Authorization", "Bearer "+g.key)
 		}
@@ -127,6 +131,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer resp.Body.Close()
 	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" {
+		w.Header().Set("Content-Encoding", coding)
+	}
 	var all bytes.Buffer
 	if g.garbles {
 		text, _ := io.ReadAll(resp.Body)
@@ -331,6 +338,8 @@ func TestExamine(t *testing.T) {
 		line string
 	}{
 		{&gateway{prefix: "/p/llmlimit"}, "control: path        arrives"},
+		{&gateway{}, "compressed answers   stay compressed"},
+		{&gateway{plain: true}, "compressed answers   are not asked for, and none came"},
 		{&gateway{key: "sk-mock-llmlimit"}, "control: key         arrives"},
 		{&gateway{}, "control: path        is not configured: an upstream http://mock/p/llmlimit would be"},
 		{&gateway{}, "control: key         is not configured: a key sk-mock-llmlimit for the upstream would be"},
@@ -411,4 +420,27 @@ func TestExamine(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What an estimator adds to every request is missing from the burst as it is measured.
+// The block claims what a minute gives where so little is missing, and the table says so.
+func TestBurstThatLacksWhatEveryRequestCosts(t *testing.T) {
+	for _, c := range []struct {
+		burst float64
+		claim string
+		noted bool
+	}{
+		{10000, "amount: 10000, per: 60s, burst: 10000", false},
+		{9997, "amount: 10000, per: 60s, burst: 10000", true},
+		{9799, "amount: 10000, per: 60s, burst: 9799", false},
+		{20000, "amount: 10000, per: 60s, burst: 20000", false},
+	} {
+		r := &Result{Enforced: true, Reserves: true, Burst: &Interval{c.burst, c.burst}, Rate: &Interval{166.6, 166.7}, Window: "bucket"}
+		var block, table strings.Builder
+		r.WriteBlock(&block, "http://gateway", "x-key", "")
+		r.WriteTable(&table, Cost{})
+		if !strings.Contains(block.String(), c.claim) || strings.Contains(table.String(), "each request may cost") != c.noted {
+			t.Errorf("%v: no %q in\n%s%s", c.burst, c.claim, &block, &table)
+		}
+	}
 }
