@@ -88,6 +88,9 @@ func (l *lane) align(ctx context.Context, run *stepRun) error {
 	case judge.WindowCalendar:
 		left = untilWindow(time.Now(), per)
 	case judge.WindowFirstHit, judge.WindowUnknown:
+		if kind == judge.WindowFirstHit && l.last == nil {
+			return nil // it begins with the first request
+		}
 		if l.last == nil || l.w.response(l.last).Reset == nil {
 			l.w.note(fmt.Sprintf("not aligned to %s: its window is %s, and no response has said when it ends", a.Limit, kind))
 			return nil

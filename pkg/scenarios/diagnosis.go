@@ -76,8 +76,9 @@ func (w *world) unlimited(t *suite.DrainTotals) string {
 	if !w.byURL() || limit == nil || t.Rejected > 0 || t.AdmittedTokens <= max(limit.Amount, limit.Burst) {
 		return text
 	}
-	return fmt.Sprintf("%s, where target.limits declares %d (%s): the limit is not enforced (is the policy attached to this route, is it keyed by "+
-		"what target.identity sends, is its store up?) or larger than declared (`llmlimit probe` says how large)", text, limit.Amount, limit.Name)
+	return fmt.Sprintf("%s, where target.limits declares %d (%s): such requests are charged too little or nothing; if all are, the limit is not "+
+		"enforced (is the policy attached to this route, is it keyed by what target.identity sends, is its store up?) or larger than declared "+
+		"(`llmlimit probe` says how large)", text, limit.Amount, limit.Name)
 }
 
 // stranger says that a gateway does not know who a scenario comes as, though it knew

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -77,9 +78,13 @@ func (c *compiler) reference(runID string) {
 		if i < 0 || written[i].like(declared) {
 			continue
 		}
+		expected := "one client of the gateway with that limit, for the time of the test"
+		if written[i].near(declared) {
+			expected += "; if that is how it is configured, write that: what every request costs besides its prompt looks like a smaller limit"
+		}
 		c.report(Problem{
 			Pos: declared.Pos, Message: fmt.Sprintf("the limit %s is %s; the profile %s is written for %s", declared.Name, declared.Size(), c.suite.Profile.Name, written[i].Size()),
-			Expected: "one client of the gateway with that limit, for the time of the test", Anchor: ProfileAnchor,
+			Expected: expected, Anchor: ProfileAnchor,
 		})
 	}
 }
@@ -119,7 +124,11 @@ func (t *Target) view() *TargetView {
 		out.Settle = *t.Settle
 	}
 	for _, limit := range t.Limits {
-		out.Limits[limit.Name] = LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.Most(), Rate: limit.Rate()}
+		view := LimitView{Amount: limit.Amount, Per: limit.Per, Burst: limit.Most(), AtOnce: limit.Most(), Rate: limit.Rate(), Window: cmp.Or(limit.Window, "unknown")}
+		if view.Window != "bucket" && view.Window != "sliding" {
+			view.AtOnce *= 2
+		}
+		out.Limits[limit.Name] = view
 	}
 	return out
 }
@@ -134,7 +143,7 @@ func (t *TargetView) lend(target *Target, names []string) (undeclared string) {
 		if undeclared == "" {
 			undeclared = name
 		}
-		t.Limits[name] = LimitView{Amount: 1, Per: time.Second, Burst: 1, Rate: 1}
+		t.Limits[name] = LimitView{Amount: 1, Per: time.Second, Burst: 1, Rate: 1, Window: "unknown", AtOnce: 2}
 	}
 	return undeclared
 }
@@ -143,7 +152,7 @@ func (t *TargetView) lend(target *Target, names []string) (undeclared string) {
 func (t *TargetView) interpolated(target *Target) map[string]any {
 	limits := map[string]any{}
 	for name, l := range t.Limits {
-		limits[name] = map[string]any{"amount": l.Amount, "per": l.Per, "burst": l.Burst, "rate": l.Rate}
+		limits[name] = map[string]any{"amount": l.Amount, "per": l.Per, "burst": l.Burst, "rate": l.Rate, "window": l.Window, "at_once": l.AtOnce}
 	}
 	return map[string]any{"settle": t.Settle, "tolerance": t.Tolerance, "limits": limits, "lease": target.Lease, "url": target.URL}
 }

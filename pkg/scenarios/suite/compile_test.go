@@ -374,6 +374,7 @@ func TestLabels(t *testing.T) {
 		{[]any{false, true, nil, int64(5)}, []string{"false", "true", "null", "5"}},
 		{[]any{map[string]any{}, map[string]any{"stream": true}, map[string]any{"stream": false, "n": int64(2)}}, []string{"none", "stream", "n:2+!stream"}},
 		{[]any{map[string]any{"stream": true, "stream_options": map[string]any{"include_usage": true}}}, []string{"stream+include_usage"}},
+		{[]any{map[string]any{"name": "a b", "n": int64(2)}, map[string]any{"name": int64(3)}}, []string{"a_b", "name:3"}},
 		{[]any{"a b", "a  b", "/v1/x"}, []string{"a_b.1", "a_b.2", "/v1/x"}},
 		{[]any{strings.Repeat("x", 50), []any{int64(1), int64(2)}}, []string{"1", "1+2"}},
 	} {
@@ -511,6 +512,7 @@ scenarios: [ { id: a, steps: [ { send: {}, expect: { status: 200 } } ] } ]
 		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 700 }":                   "is 600 tokens in 1m0s with a burst of 700; the profile",
 		"{ name: tpm, dimension: tokens, amount: 600, per: 1s }":                                "is 600 tokens in 1s; the profile",
 		"{ name: tpm, dimension: requests, amount: 600, per: 60s }":                             "is 600 requests in 1m0s; the profile",
+		"{ name: tpm, dimension: tokens, amount: 597, per: 60s }":                               "looks like a smaller limit",
 	} {
 		file, problems := ReadTargetFile("t.yaml", []byte("target:\n  url: http://gw\n  limits: [ "+limit+" ]\n"))
 		if len(problems) > 0 {
@@ -526,6 +528,8 @@ scenarios: [ { id: a, steps: [ { send: {}, expect: { status: 200 } } ] } ]
 			t.Errorf("%s: %s", limit, got)
 		case !strings.Contains(got, want):
 			t.Errorf("%s: %q, want %q", limit, got, want)
+		case strings.Contains(got, "smaller limit") != strings.Contains(want, "smaller limit"):
+			t.Errorf("%s: %q, of a limit that is not near", limit, got)
 		case want != "" && !strings.HasPrefix(got, "t.yaml:3:13"):
 			t.Errorf("%s: %q is not where the limit stands", limit, got)
 		}

@@ -169,5 +169,9 @@ type LimitView struct {
 	Amount int64         `expr:"amount"`
 	Per    time.Duration `expr:"per"`
 	Burst  int64         `expr:"burst"`
-	Rate   float64       `expr:"rate"` // tokens per second
+	Rate   float64       `expr:"rate"`   // tokens per second
+	Window string        `expr:"window"` // bucket, calendar, first-hit, sliding, unknown
+	// AtOnce is the most that can be right within a moment: the burst, or that of two
+	// windows where one may end in between.
+	AtOnce int64 `expr:"at_once"`
 }

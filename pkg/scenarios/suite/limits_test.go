@@ -103,3 +103,20 @@ func TestProfileClaimsNothing(t *testing.T) {
 		t.Errorf("the target declares slots: %q", cell.Skip)
 	}
 }
+
+// Within a moment two windows may be spent, one before its end and one behind it, but
+// a bucket only once.
+func TestAtOnce(t *testing.T) {
+	for window, want := range map[string]LimitView{
+		"bucket":    {Window: "bucket", AtOnce: 100},
+		"sliding":   {Window: "sliding", AtOnce: 100},
+		"calendar":  {Window: "calendar", AtOnce: 200},
+		"first-hit": {Window: "first-hit", AtOnce: 200},
+		"":          {Window: "unknown", AtOnce: 200},
+	} {
+		got := (&Target{Limits: []Limit{{Name: "tpm", Amount: 100, Window: window}}}).view().Limits["tpm"]
+		if got.Window != want.Window || got.AtOnce != want.AtOnce {
+			t.Errorf("%q: found %+v", window, got)
+		}
+	}
+}

@@ -62,12 +62,16 @@ func (a Axis) labels() []string {
 
 var unfit = regexp.MustCompile(`[^A-Za-z0-9._:+!/-]+`)
 
-// label names a value by what is set in it: {stream: true} is "stream",
-// {stream: true, n: 2} is "n:2+stream", {} is "none".
+// label names a value by its own name, {name: cached, plan: …} is "cached", else by what
+// is set in it: {stream: true} is "stream", {stream: true, n: 2} is "n:2+stream", {} is
+// "none".
 func label(value any) string {
 	var words []string
 	switch v := value.(type) {
 	case map[string]any:
+		if name, ok := plain(v["name"]).(string); ok && name != "" {
+			return unfit.ReplaceAllString(name, "_")
+		}
 		for _, key := range sortedKeys(v) {
 			words = append(words, keyLabel(key, v[key]))
 		}

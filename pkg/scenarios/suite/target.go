@@ -215,6 +215,12 @@ func (l Limit) like(other Limit) bool {
 	return l.Dimension == other.Dimension && l.Most() == other.Most() && l.Rate() == other.Rate()
 }
 
+// near tells whether the other limit is smaller by what a measurement from outside may
+// lack.
+func (l Limit) near(other Limit) bool {
+	return l.Dimension == other.Dimension && l.Per == other.Per && other.Most() < l.Most() && 100*other.Most() >= 98*l.Most()
+}
+
 // Size says how large the limit is.
 func (l Limit) Size() string {
 	text := fmt.Sprintf("%d %s", l.Amount, l.Dimension)
