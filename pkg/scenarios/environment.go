@@ -68,13 +68,12 @@ func (w *world) note(text string) {
 // stepResults are the responses by the id of their step.
 func (w *world) stepResults() map[string]*suite.StepResult {
 	w.mu.Lock()
-	sent := append([]*sentRequest(nil), w.sent...)
 	results := make(map[string]*suite.StepResult, len(w.steps))
 	for id, r := range w.steps {
 		results[id] = &suite.StepResult{Load: r.Load, Drain: r.Drain}
 	}
 	w.mu.Unlock()
-	for _, s := range sent {
+	for _, s := range w.sentNow() {
 		if s.x == nil {
 			continue
 		}
@@ -120,7 +119,7 @@ func (w *world) response(s *sentRequest) *suite.Response {
 	}
 	entries := w.entries(s)
 	r := &suite.Response{
-		Status: int64(x.Status), Reason: first(s.said.Reason, x.Reason()), Outcome: x.Outcome,
+		Status: int64(x.Status), Reason: s.said.Reason, Outcome: x.Outcome,
 		Headers: map[string]any{}, Body: string(x.Body), Bytes: s.bytes,
 		Reserved: s.said.Reserved, Duration: x.Ended.Sub(x.Sent), Upstream: int64(len(entries)),
 	}

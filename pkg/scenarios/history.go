@@ -16,9 +16,7 @@ import (
 // history is what the judge reads, the ledger apart: everything that has been seen up
 // to now.
 func (w *world) history() *judge.History {
-	w.mu.Lock()
-	sent := slices.Clone(w.sent)
-	w.mu.Unlock()
+	sent := w.sentNow()
 	h := &judge.History{
 		Header: judge.Header{
 			Cell: w.cell.ID, Suite: w.suite.Program.Suite.Name, Scenario: w.cell.Scenario.ID, Seed: w.suite.Program.Seed,
@@ -81,16 +79,16 @@ func (w *world) rulesAt(at time.Time) *judge.Rules {
 	return nil
 }
 
-// judged is one request as the judge reads it.
+// judged is one request as the judge reads it, under way or over.
 func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
-	r := judge.Request{ID: s.id, Step: s.step, Curl: w.curl(s)}
+	r := judge.Request{ID: s.id, Step: s.step, Curl: w.curl(s), Sent: nanos(s.ready)}
 	r.Calls, r.ExemptCalls = len(entries), exemptCalls(entries)
 	if x := s.x; x != nil {
 		r.Sent, r.HeadersAt, r.Ended = nanos(x.Sent), nanos(x.Headers), nanos(x.Ended)
 		if x.Outcome == client.Cancelled || x.Outcome == client.Timeout {
 			r.Left = nanos(x.Ended)
 		}
-		r.Status, r.Reason = x.Status, first(s.said.Reason, x.Reason())
+		r.Status, r.Reason = x.Status, s.said.Reason
 		r.Retry, r.Rates, r.SaidReserved = s.said.Retry, s.said.Rates, s.said.Reserved
 	}
 	if len(entries) > 0 {
@@ -102,14 +100,14 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 		}
 	}
 	binding := judge.Binding{}
-	if s.x != nil {
-		if rules := w.rulesAt(s.x.Sent); rules != nil {
+	if r.Sent != 0 {
+		if rules := w.rulesAt(time.Unix(0, r.Sent)); rules != nil {
 			binding = rules.Bind(w.view(s))
 			binding.Fill(&r)
 		}
 	}
 	r.Decision = decision(s, len(entries) > 0, binding.Refused != "")
-	if r.Decision == judge.Admitted && len(entries) > 0 {
+	if s.x != nil && r.Decision == judge.Admitted && len(entries) > 0 {
 		w.ending(&r, s, &entries[len(entries)-1])
 	}
 	// Admitted without an entry in the journal: whether anything was written
@@ -167,7 +165,7 @@ func decision(s *sentRequest, reachedMock, refused bool) judge.Decision {
 		return judge.Undecided
 	case refused:
 		return judge.Refused
-	case slices.Contains(limitReasons, first(s.said.Reason, s.x.Reason())):
+	case slices.Contains(limitReasons, s.said.Reason):
 		return judge.Rejected
 	}
 	switch s.x.Status {

@@ -156,11 +156,10 @@ func (b *barrage) next(planned load.Shot) (load.Fire, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := w.prepare(bound, b.run.result.ID, leave)
+	s, err := w.prepare(bound, b.run.result.ID, leave, planned.Due)
 	if err != nil {
 		return nil, err
 	}
-	s.due = planned.Due
 	one := &shot{s: s, warmup: planned.Warmup}
 	b.mu.Lock()
 	b.shots = append(b.shots, one)
@@ -176,15 +175,11 @@ func (b *barrage) next(planned load.Shot) (load.Fire, error) {
 	return load.Pair(planned, direct, through), nil
 }
 
-// deliver makes the exchange of a shot and keeps of it what later looks will need.
+// deliver makes the exchange of a shot and counts it.
 func (b *barrage) deliver(ctx context.Context, one *shot) load.Result {
-	w := b.l.w
-	w.deliver(ctx, one.s)
-	w.mu.Lock()
-	one.s.lighten()
+	b.l.w.deliver(ctx, one.s)
 	result := measured(one.s.x, one.s.gaps)
 	verdict := decision(one.s, false, false)
-	w.mu.Unlock()
 	switch {
 	case one.s.x.Outcome == client.Cancelled:
 		result.Outcome = load.Cancelled

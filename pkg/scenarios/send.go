@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,9 @@ type sentRequest struct {
 	path  string // without the query
 	query string
 
-	payment payment // who pays for it, at a target by URL
-	forget  func()  // makes the mock forget its plan
+	payment payment   // who pays for it, at a target by URL
+	forget  func()    // makes the mock forget its plan
+	ready   time.Time // just before it was sent; zero if it could not be made
 
 	x           *client.Exchange // nil while under way
 	bytes       int64            // of the body, as they came
@@ -44,8 +46,8 @@ type sentRequest struct {
 	head        string           // of a request of a load: the headers of its response, a line each
 	gaps        []time.Duration  // between its events, of a request of a load
 	due         time.Time        // of a request of a load: when it was to be sent
-	said        judge.Said
-	seen        *suite.Response // cached once nothing of it can change any more
+	said        judge.Said       // by headers, or of its reason by the body
+	seen        *suite.Response  // cached once nothing of it can change any more
 }
 
 // send runs the step's request as often as asked, in order.
@@ -122,7 +124,7 @@ func leaving(c *suite.Cancel) client.Leave {
 
 // exchange sends a request, waits for its end and keeps everything.
 func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, leave client.Leave) (*sentRequest, error) {
-	s, err := l.w.prepare(r, run.result.ID, leave)
+	s, err := l.w.prepare(r, run.result.ID, leave, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +154,10 @@ func (l *lane) exchange(ctx context.Context, run *stepRun, r *suite.Request, lea
 
 // prepare builds a request, tells the mock its plan and enters it into the cell's
 // list, so that it is known even if it never ends.
-func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sentRequest, error) {
+func (w *world) prepare(r *suite.Request, step string, leave client.Leave, due time.Time) (*sentRequest, error) {
 	w.mu.Lock()
 	w.counter++
-	s := &sentRequest{id: w.requestID(w.counter), step: step, asked: r, index: len(w.sent)}
+	s := &sentRequest{id: w.requestID(w.counter), step: step, asked: r, index: len(w.sent), due: due}
 	w.sent = append(w.sent, s)
 	w.mu.Unlock()
 
@@ -163,31 +165,33 @@ func (w *world) prepare(r *suite.Request, step string, leave client.Leave) (*sen
 	if r.Plan != nil {
 		plan = w.plan(r.Plan, s.id)
 	}
-	s.forget = w.tell(s.id, plan)
+	forget := w.tell(s.id, plan)
 	payment, err := w.payment(r)
 	if err != nil {
 		return nil, err
 	}
-	if s.wire, err = w.request(r, s.id, payment); err != nil {
+	wire, err := w.request(r, s.id, payment)
+	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	s.payment = payment
-	w.mu.Unlock()
-	s.wire.Leave = leave
-	u, err := url.Parse(s.wire.URL)
+	wire.Leave = leave
+	u, err := url.Parse(wire.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of a request: %w", err)
 	}
-	s.path, s.query = u.EscapedPath(), u.RawQuery
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.forget, s.payment, s.wire, s.path, s.query, s.ready = forget, payment, wire, u.EscapedPath(), u.RawQuery, time.Now()
 	return s, nil
 }
 
-// deliver makes the exchange of a prepared request.
+// deliver makes the exchange of a prepared request and keeps of it what later looks
+// will need. From then on nothing of the request changes any more.
 func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	x := w.client.Do(ctx, s.wire)
 	s.forget()
 	said := judge.ReadSaid(x.Header, x.Headers.UnixNano())
+	said.Reason = first(said.Reason, x.Reason())
 	contentType := x.Header.Get("Content-Type")
 	content, usage := client.ContentBytes(x.Body, contentType), x.Usage()
 	w.mu.Lock()
@@ -195,6 +199,24 @@ func (w *world) deliver(ctx context.Context, s *sentRequest) {
 	s.x, s.said, s.usage = x, said, usage
 	s.bytes, s.document, s.content = int64(len(x.Raw)), int64(len(x.Body)), content
 	s.contentType, s.streamed, s.torn = contentType, len(x.Events) > 0, torn(x)
+	if !s.due.IsZero() {
+		s.lighten()
+	}
+}
+
+// sentNow are all requests up to now, in order. Of one that is under way there is a
+// copy, since it is still being written to.
+func (w *world) sentNow() []*sentRequest {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := slices.Clone(w.sent)
+	for i, s := range all {
+		if s.x == nil {
+			now := *s
+			all[i] = &now
+		}
+	}
+	return all
 }
 
 // plan is the mock's answer with every distribution drawn, by a seed that depends
