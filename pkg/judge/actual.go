@@ -1,5 +1,7 @@
 package judge
 
+import "math/bits"
+
 // actual is what a correct target charges in the end for one hold of an admitted
 // request, by the table of semantics.md 5: a point where the outcome is known,
 // bounds otherwise.
@@ -163,7 +165,7 @@ func observed(r *Request, h *Hold, l *Limit) Span {
 }
 
 // weighed prices a usage in its classes, each token in exactly one, rounded up
-// once; what the total has beyond both sides is output.
+// once, at most 2^53; what the total has beyond both sides is output.
 func weighed(u *Usage, w *Weights) int64 {
 	if u == nil {
 		return 0
@@ -174,9 +176,24 @@ func weighed(u *Usage, w *Weights) int64 {
 	}
 	input := max(0, u.In-u.Cached-u.CacheWrite)
 	output := max(0, u.Out-u.Reasoning) + total - u.In - u.Out
-	sum := input*w.Input + u.Cached*w.CachedInput + u.CacheWrite*w.CacheWrite +
-		output*w.Output + u.Reasoning*w.Reasoning
-	return (sum + 999) / 1000
+	var high, low uint64
+	for _, class := range [][2]int64{
+		{input, w.Input}, {u.Cached, w.CachedInput}, {u.CacheWrite, w.CacheWrite}, {output, w.Output}, {u.Reasoning, w.Reasoning},
+	} {
+		h, l := bits.Mul64(uint64(class[0]), uint64(class[1]))
+		var carry uint64
+		low, carry = bits.Add64(low, l, 0)
+		high, _ = bits.Add64(high, h, carry)
+	}
+	const dearest = 1 << 53
+	if high >= 1000 {
+		return dearest
+	}
+	cost, rest := bits.Div64(high, low, 1000)
+	if rest > 0 {
+		cost++
+	}
+	return int64(min(cost, dearest))
 }
 
 // Costs bounds what an admitted request costs the account of one of its holds in the

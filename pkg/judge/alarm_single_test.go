@@ -165,6 +165,9 @@ func TestWeighed(t *testing.T) {
 		{Usage{Out: 10, Reasoning: 9}, 41},                 // 4 + 36.009
 		{Usage{In: 1, Out: 1, Total: 3}, 10},               // what the total has more is output: 1.5 + 8
 		{Usage{In: 2, Cached: 3, Out: 1, Reasoning: 2}, 9}, // 0.3 + 8.002: parts above the whole
+		{Usage{Out: 1 << 51}, 1 << 53},
+		{Usage{Out: 1 << 52}, 1 << 53}, // no charge is higher, and no sum too large for 64 bits
+		{Usage{In: 1<<53 - 1, Total: 1 << 53}, 1 << 53},
 	} {
 		if got := weighed(&c.usage, w); got != c.want {
 			t.Errorf("%+v: %d, want %d", c.usage, got, c.want)
