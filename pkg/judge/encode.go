@@ -18,6 +18,17 @@ type line struct {
 	Ledger  *LedgerEntry `json:"ledger,omitempty"`
 }
 
+// check reports a number that no run can have written.
+func (l *line) check() error {
+	switch {
+	case l.Header != nil:
+		return l.Header.check()
+	case l.Request != nil:
+		return l.Request.check()
+	}
+	return nil
+}
+
 // WriteHistory writes h as JSON lines: its header, its requests, its ledger.
 // Reading them back gives an equal history.
 func WriteHistory(w io.Writer, h *History) error {
@@ -45,7 +56,8 @@ func WriteHistory(w io.Writer, h *History) error {
 
 // ReadHistories reads all histories of a file, in the order in which their
 // headers appear. Lines of several histories may be mixed; a header comes before
-// the other lines of its history. Unknown fields are errors.
+// the other lines of its history. Unknown fields are errors, and so are instants
+// and amounts that no run can have written.
 func ReadHistories(r io.Reader) ([]*History, error) {
 	var all []*History
 	byCell := map[string]*History{}
@@ -59,6 +71,9 @@ func ReadHistories(r io.Reader) ([]*History, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading event %d: %w", n, err)
+		}
+		if err := l.check(); err != nil {
+			return nil, fmt.Errorf("reading event %d of history %q: %w", n, l.Cell, err)
 		}
 		h := byCell[l.Cell]
 		switch {

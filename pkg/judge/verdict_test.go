@@ -389,6 +389,16 @@ func TestReadHistoriesRefuses(t *testing.T) {
 		{`{"cell":"a","header":{"cell":"b"}}`, `reading event 1: the header of "a" says cell "b"`},
 		{`{"cell":"a","header":{"cell":"a"}}{"cell":"a"}`, `reading event 2: found neither header, request nor ledger`},
 		{`{"cell":"a","header":{"cell":"a","starts":1}}`, `reading event 1: json: unknown field "starts"`},
+		// What no run can have written, and no judge has room or time for.
+		{`{"cell":"a","header":{"cell":"a","start":-1}}`, `reading event 1 of history "a": found the time -1, expected 0 to 2305843009213693950 ns`},
+		{`{"cell":"a","header":{"cell":"a","target":{"tolerance_ppm":-1}}}`, `reading event 1 of history "a": tolerance_ppm is -1, expected 0 to 1000000`},
+		{`{"cell":"a","header":{"cell":"a","limits":[{"id":"l","per":1}]}}`, `reading event 1 of history "a": limit "l": per is 1 ns, expected at least 1000000`},
+		{`{"cell":"a","header":{"cell":"a","limits":[{"id":"l","burst":-1}]}}`, `reading event 1 of history "a": limit "l": found the amount -1, expected 0 to 18014398509481984`},
+		{`{"cell":"a","header":{"cell":"a","limits":[{"id":"l","weights":{"input":-1}}]}}`, `reading event 1 of history "a": limit "l": found the amount -1, expected 0 to 18014398509481984`},
+		{`{"cell":"a","header":{"cell":"a","limits":[{"id":"l","from":4611686018427387904}]}}`, `reading event 1 of history "a": limit "l": found the time 4611686018427387904, expected 0 to 2305843009213693950 ns`},
+		{`{"cell":"a","header":{"cell":"a"}}{"cell":"a","request":{"s":4611686018427387904}}`, `reading event 2 of history "a": found the time 4611686018427387904, expected 0 to 2305843009213693950 ns`},
+		{`{"cell":"a","header":{"cell":"a"}}{"cell":"a","request":{"usage":{"in":-1}}}`, `reading event 2 of history "a": found the amount -1, expected 0 to 18014398509481984`},
+		{`{"cell":"a","header":{"cell":"a"}}{"cell":"a","request":{"holds":[{"e":1,"a":-1}]}}`, `reading event 2 of history "a": found the amount -1, expected 0 to 18014398509481984`},
 	} {
 		if _, err := ReadHistories(bytes.NewReader([]byte(c.file))); err == nil || err.Error() != c.want {
 			t.Errorf("%s: got %v, want %s", c.file, err, c.want)
