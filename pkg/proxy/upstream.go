@@ -123,7 +123,9 @@ func (t *attempt) pass(code int, header textproto.MIMEHeader) error {
 	h := t.x.w.Header()
 	own := h.Clone() // interim fields are not those of the answer
 	maps.Copy(h, http.Header(header))
+	t.x.deadline() // else a client that takes nothing would hold this, and send with it, for ever
 	t.x.w.WriteHeader(code)
+	t.x.written()
 	clear(h)
 	maps.Copy(h, own)
 	return nil

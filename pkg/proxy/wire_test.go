@@ -312,3 +312,28 @@ func TestSlowReaderIsWaitedFor(t *testing.T) {
 		s.charged(proxy.OutcomeDone, 50)
 	})
 }
+
+// TestInterimResponsesUnread: a client that takes nothing is given up for interim responses as for any other, however many come.
+func TestInterimResponsesUnread(t *testing.T) {
+	inSystem(t, tpmRules, to("http://raw:80"), func(s *system) {
+		hints := strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </"+strings.Repeat("a", 1000)+">\r\n\r\n", 100)
+		defer s.accept("raw:80", func(conn net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			for err := error(nil); err == nil; {
+				_, err = io.WriteString(conn, hints)
+			}
+		})()
+		conn, err := s.net.DialContext(s.t.Context(), "tcp", "proxy:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST "+chatPath+" HTTP/1.1\r\nHost: proxy\r\nX-Tenant: t\r\nContent-Length: 82\r\n\r\n"+pad(82)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Minute) // the longest that an upstream may take for its headers, and a minute for the client
+		if open := s.store.Stats().Open; open != 0 {
+			t.Errorf("%d reservations are open", open)
+		}
+	})
+}
