@@ -95,7 +95,7 @@ func TestChannels(t *testing.T) {
 func TestAllChannelsAreNoted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, Options{Plans: map[string]Plan{"d": {}}}, func(b *bench) {
-		_, e := b.ordered("/p/d"+chatPath, withText("mock/d", "[[llmlimit d]]"), map[string]string{
+		_, e := b.ordered("/p/d"+chatPath+"?key=secret&a=1&api_key=secret&monkey=x", withText("mock/d", "[[llmlimit d]]"), map[string]string{
 			headerControl: "id=d", "Authorization": "Bearer sk-mock-d",
 		})
 		if want := []string{"header", "marker", "model", "path", "key"}; !slices.Equal(e.Channels, want) {
@@ -103,6 +103,9 @@ func TestAllChannelsAreNoted(t *testing.T) {
 		}
 		if e.Header.Get("Authorization") != "[redacted]" {
 			t.Errorf("authorization in the journal: %q", e.Header.Get("Authorization"))
+		}
+		if want := "/p/d" + chatPath + "?key=[redacted]&a=1&api_key=[redacted]&monkey=x"; e.Path != want {
+			t.Errorf("path in the journal: %q, want %q", e.Path, want)
 		}
 	})
 }

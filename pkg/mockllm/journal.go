@@ -24,7 +24,7 @@ type Entry struct {
 	RecvNS int64       `json:"recv_ns"`
 	Proto  string      `json:"proto"`
 	Method string      `json:"method"`
-	Path   string      `json:"path"` // with the query, as received
+	Path   string      `json:"path"` // with the query, as received, but for a key in it
 	Header http.Header `json:"headers"`
 
 	BodyBytes    int64  `json:"body_bytes"`

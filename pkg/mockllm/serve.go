@@ -82,7 +82,7 @@ func (m *Mock) read(w http.ResponseWriter, r *http.Request) (*request, error) {
 	}
 	_, err := buffer.ReadFrom(source)
 	raw := buffer.Bytes()
-	uri := r.URL.RequestURI()
+	uri := redactURI(r.URL.RequestURI())
 	var header http.Header
 	if !m.opts.OmitHeaders {
 		header = redact(r.Header)
@@ -199,6 +199,21 @@ func beginning(body string) string {
 
 // secretHeaders are kept in the journal by name only.
 var secretHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "X-Amz-Security-Token"}
+
+// redactURI returns a URI without the credential that some providers take in its query, as in ?key=SECRET.
+func redactURI(uri string) string {
+	path, query, found := strings.Cut(uri, "?")
+	if !found || !strings.Contains(query, "key=") {
+		return uri
+	}
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		if name, _, _ := strings.Cut(part, "="); name == "key" || name == "api_key" || name == "api-key" {
+			parts[i] = name + "=[redacted]"
+		}
+	}
+	return path + "?" + strings.Join(parts, "&")
+}
 
 // redact returns h without its secrets: h itself if it has none.
 func redact(h http.Header) http.Header {
