@@ -122,7 +122,7 @@ func (c *bundledConn) serve(ctx context.Context, network scenarios.Net) error {
 			return errors.Join(err, c.Close(ctx))
 		}
 		*at.url = "http://" + l.Addr().String()
-		s := server(at.handler, true)
+		s := limiterServer(at.handler)
 		c.servers = append(c.servers, s)
 		c.running.Go(func() { _ = s.Serve(l) }) // ends with Close
 	}

@@ -301,7 +301,7 @@ func (f *serveFlags) listeners(ctx context.Context, a *app, p *proxy.Proxy) (url
 			}
 			return "", nil, err
 		}
-		s := server(at.handler, true)
+		s := limiterServer(at.handler)
 		if at.what == "" {
 			url = baseURL(l, secure != nil)
 			if secure != nil {
@@ -314,6 +314,13 @@ func (f *serveFlags) listeners(ctx context.Context, a *app, p *proxy.Proxy) (url
 		servers = append(servers, listening{s, l})
 	}
 	return url, servers, nil
+}
+
+// limiterServer is a server of the limiter, which tells nobody of clients that went.
+func limiterServer(h http.Handler) *http.Server {
+	s := proxy.NewServer(h, proxy.ServerOptions{})
+	s.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	return s
 }
 
 // reload reads the policy again. What is wrong leaves the old one in force.
