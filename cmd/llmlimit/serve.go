@@ -268,18 +268,30 @@ func (a *app) serveProxy(ctx context.Context, f serveFlags, p *proxy.Proxy, opts
 	defer signal.Stop(hup)
 	running.Go(func() { onChange(background, f.policy, read, hup, func() { a.reload(f, p, opts) }) })
 
-	// Readiness goes first, so that nobody sends anything new; then the listeners;
-	// then what is in flight ends and is settled.
-	go func() { <-ctx.Done(); p.Drain() }() // ends with ctx
-	err = serveHTTP(ctx, f.grace, servers...)
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.grace)
-	defer cancel()
-	if e := p.Shutdown(patience); e != nil {
+	serving, over := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { // awaited below
+		<-serving.Done()
+		ended <- f.finish(ctx, p)
+	}()
+	// The proxy breaks off what is in flight, which it knows for what it is: its servers
+	// give it the time.
+	err = serveHTTP(serving, f.grace+time.Second, servers...)
+	over()
+	if e := <-ended; e != nil {
 		fmt.Fprintf(a.stderr, "llmlimit: requests in flight were broken off after %s: %v\n", f.grace, e)
 	}
 	stop()
 	running.Wait()
 	return err
+}
+
+// finish takes nothing new any more, and waits until what is in flight has ended and is
+// settled, for as long as it may take.
+func (f *serveFlags) finish(ctx context.Context, p *proxy.Proxy) error {
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.grace)
+	defer cancel()
+	return p.Shutdown(patience)
 }
 
 func (f *serveFlags) listeners(ctx context.Context, a *app, p *proxy.Proxy) (url string, servers []listening, err error) {

@@ -168,6 +168,22 @@ func TestServeStops(t *testing.T) {
 	}
 }
 
+// What is in flight for longer than it may be is broken off, which is said, and is not
+// taken for a client that left.
+func TestServeBreaksOff(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t, perMinute(1, 2000), "--log", "json", "--grace", "100ms")
+	ask(t, http.DefaultClient, "POST", g.mockURL+"/__mock/hold?at=headers", "").demand(t, 200)
+	go func() { _, _ = tryAsk(t.Context(), http.DefaultClient, "POST", g.url+completions, chat(1000), tenant) }() // broken off
+	waitUntil(t, g.forwarded)
+	g.serve.signal(os.Interrupt)
+	g.serve.exit(0)
+	g.serve.stderr.await(t, "requests in flight were broken off after 100ms")
+	if line := g.serve.stderr.await(t, `"msg":"request"`); !strings.Contains(line, `"outcome":"no_answer"`) {
+		t.Errorf("found %s, expected that it was no answer", line)
+	}
+}
+
 // A second signal does not wait.
 func TestServeStopsAtOnce(t *testing.T) {
 	t.Parallel()
