@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
@@ -142,16 +143,24 @@ func newStory(t *testing.T, root, text string) *story {
 	return s
 }
 
-// freeAddress is one that was free a moment ago.
+// freeAddress is one that was free a moment ago. Its port is below those that are given to
+// whoever asks for any, who would have it before the one that it is for.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := 10_000 + (os.Getpid()*97+int(lastPort.Add(1)))%20_000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // somebody has it
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return l.Addr().String()
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
+
+var lastPort atomic.Int32
 
 func (s *story) tell() {
 	for _, b := range s.blocks {

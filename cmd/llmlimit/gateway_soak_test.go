@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,7 +135,7 @@ func judgeProcess(t *testing.T, fault string, checks ...string) (code int, outpu
 	if err := os.Symlink(self, program); err != nil { // its name makes the test binary the program
 		t.Fatal(err)
 	}
-	mock, public, admin := unusedPort(t), unusedPort(t), unusedPort(t)
+	mock, public, admin := freeAddress(t), freeAddress(t), freeAddress(t)
 	copied(t, "../../docs/token-limit/policy.yaml", policy)
 	copied(t, "../../docs/token-limit/target.yaml", target, "127.0.0.1:8080", public, "127.0.0.1:8081", admin, "docs/token-limit", "../../docs/token-limit")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -193,14 +192,4 @@ func copied(t *testing.T, from, to string, pairs ...string) {
 	if err := os.WriteFile(to, []byte(strings.NewReplacer(pairs...).Replace(string(text))), 0o600); err != nil {
 		t.Fatal(fmt.Errorf("copying %s: %w", from, err))
 	}
-}
-
-func unusedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			for _, name := range []string{"GATEWAY", "MOCKADDR"} { // where two servers may listen
-				env.Setenv(name, unusedPort(t))
+				env.Setenv(name, freeAddress(t))
 			}
 			suites, err := filepath.Abs("../../scenarios")
 			env.Setenv("SUITES", suites)

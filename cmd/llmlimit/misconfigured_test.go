@@ -155,7 +155,7 @@ func TestMisconfigured(t *testing.T) {
 		}
 		for command := range strings.FieldsSeq(commands) {
 			t.Run(c.name+"/"+command, func(t *testing.T) {
-				mock := unusedPort(t)
+				mock := freeAddress(t)
 				address := "http://127.0.0.1:1" // nobody listens there
 				if c.gateway != nil {
 					server := httptest.NewUnstartedServer(c.gateway(mock))

@@ -122,7 +122,7 @@ func TestOperatorAndWindowChecks(t *testing.T) {
 			right := g != c.wrong
 			t.Run(fmt.Sprint(c.check, " ", right), func(t *testing.T) {
 				t.Parallel() // most of it is waiting for a window of the clock on the wall
-				mock := unusedPort(t)
+				mock := freeAddress(t)
 				g.folder, g.backend, g.used = t.TempDir(), "http://"+mock, map[string]int64{}
 				server := httptest.NewServer(g)
 				defer server.Close()

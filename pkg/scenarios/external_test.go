@@ -2,7 +2,6 @@ package scenarios_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -19,12 +18,7 @@ import (
 // the mock: the marker in the prompt still names each request, and each cell comes
 // as somebody else.
 func TestTargetByURL(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mock := l.Addr().String()
-	l.Close()
+	mock := freeAddr(t)
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {

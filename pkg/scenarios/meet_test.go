@@ -27,16 +27,24 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
 
-// freeAddr is an address on which nobody listens.
+// freeAddr is an address on which nobody listens. Its port is below those that are given
+// to whoever asks for any.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		port := 10_000 + (os.Getpid()*97+int(lastPort.Add(1)))%20_000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // somebody has it
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+var lastPort atomic.Int32
 
 // forward is a gateway that passes everything on.
 func forward(mock string) http.Handler {
