@@ -127,7 +127,30 @@ the number of tokens by which it is wrong.`,
 	root.AddCommand(a.runCommand(), a.doctorCommand(), a.probeCommand(), a.serveCommand(), a.mockCommand(), a.selftestCommand(), a.judgeCommand(), a.reportCommand(), a.compareCommand(),
 		a.validateCommand(), a.listCommand(), a.schemaCommand(), a.initCommand(), a.manCommand(), a.explainCommand(), a.versionCommand())
 	a.fitHelp(root)
+	sayUsage(root)
 	return root
+}
+
+// sayUsage lets every command below say what it takes where the arguments are others.
+func sayUsage(parent *cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		sayUsage(cmd)
+		check := cmd.Args
+		if check == nil {
+			continue
+		}
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if check(cmd, args) == nil {
+				return nil
+			}
+			found := "nothing after it"
+			if len(args) > 0 {
+				found = strings.Join(args, " ")
+			}
+			usage := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+			return failWith(exitUsage, "the command is `%s`, found %s", usage, found).withHint("`%s --help` explains it", cmd.CommandPath())
+		}
+	}
 }
 
 // knownCommand refuses a word that is no command, with the one that was probably meant.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -20,11 +21,13 @@ func JSON(w io.Writer, run *scenarios.RunResult) error {
 // could mean something else.
 func Read(r io.Reader) (*scenarios.RunResult, error) {
 	var run scenarios.RunResult
-	if err := json.NewDecoder(r).Decode(&run); err != nil {
-		return nil, fmt.Errorf("reading a run: %w", err)
-	}
-	if run.SchemaVersion < 1 || run.SchemaVersion > scenarios.SchemaVersion {
-		return nil, fmt.Errorf("reading a run: schemaVersion is %d, this program reads 1 to %d", run.SchemaVersion, scenarios.SchemaVersion)
+	switch err := json.NewDecoder(r).Decode(&run); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("it is empty, expected what --report json=PATH writes")
+	case err != nil:
+		return nil, fmt.Errorf("expected what --report json=PATH writes: %w", err)
+	case run.SchemaVersion < 1 || run.SchemaVersion > scenarios.SchemaVersion:
+		return nil, fmt.Errorf("schemaVersion is %d, this program reads 1 to %d", run.SchemaVersion, scenarios.SchemaVersion)
 	}
 	return &run, nil
 }

@@ -159,7 +159,8 @@ func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"schemaVersion": 99}`: "schemaVersion is 99, this program reads 1 to 1",
 		`{}`:                    "schemaVersion is 0",
-		`nonsense`:              "reading a run",
+		``:                      "it is empty",
+		`nonsense`:              "expected what --report json=PATH writes: invalid character",
 	} {
 		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Read(%s): found %v, expected %q", text, err, want)
