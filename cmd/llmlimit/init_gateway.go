@@ -16,8 +16,9 @@ import (
 // limit.
 type atLimit struct {
 	Limit, Block     string
-	Tenth, Used      int64 // a tenth of the limit, and the output that uses it up
-	Most, Little     int64 // six tenths, and an output that is next to nothing
+	Name             string // of the limit, if its window ends on the clock during a test, else empty
+	Tenth, Used      int64  // a tenth of the limit, and the output that uses it up
+	Most, Little     int64  // six tenths, and an output that is next to nothing
 	Twice            int64
 	Slow             bool  // next to nothing comes back during a test
 	Small, SmallUsed int64 // of a load
@@ -53,8 +54,12 @@ func newAtLimit(path string, limits []suite.Limit, text []byte) (*atLimit, error
 	if slow { // what comes back is nothing: the load spends what is there, and a third more
 		used, rate = max(40, most/30), 40.0/loadSeconds
 	}
+	name := ""
+	if slow && limit.Window == "calendar" {
+		name = limit.Name
+	}
 	return &atLimit{
-		Limit: limit.Size(), Block: strings.TrimSpace(string(text)),
+		Name: name, Limit: limit.Size(), Block: strings.TrimSpace(string(text)),
 		Tenth: most / 10, Used: most/10 - 10,
 		Most: most * 6 / 10, Little: max(1, most/1000), Twice: 2 * most,
 		Small: 2 * used, SmallUsed: used - 10,

@@ -15,6 +15,7 @@ func TestSuiteForALimit(t *testing.T) {
 	for _, limit := range []string{
 		"amount: 1000, per: 60s", "amount: 2000, per: 60s", "amount: 10000, per: 60s", "amount: 1000000, per: 60s",
 		"amount: 2000000000, per: 60s", "amount: 5000, per: 1s", "amount: 6000, per: 60s, burst: 1000", "amount: 100000, per: 24h",
+		"amount: 250000, per: 300s, window: calendar", "amount: 10000, per: 60s, window: calendar",
 	} {
 		text := "target:\n  url: http://127.0.0.1:1\n  limits: [ { name: tpm, dimension: tokens, " + limit + " } ]\n"
 		file, problems := suite.ReadTargetFile("t.yaml", []byte(text))
@@ -33,6 +34,9 @@ func TestSuiteForALimit(t *testing.T) {
 		}
 		if plan, problems := scenarios.NewPlan([]scenarios.Source{{Name: "gateway.yaml", Data: made}}, suite.Options{}); plan == nil || len(problems) > 0 {
 			t.Errorf("%s: %s\n%s", limit, problems, made)
+		}
+		if aligned := strings.Contains(string(made), "align:"); aligned != (sizes.Slow && l.Window == "calendar") {
+			t.Errorf("%s: a window that ends in the middle of a load that spends it once: %v\n%s", limit, aligned, made)
 		}
 		if most := 40 * (sizes.Used + 10); most < 2*l.Most() {
 			t.Errorf("%s: a drain uses %d", limit, most)

@@ -444,3 +444,32 @@ func TestBurstThatLacksWhatEveryRequestCosts(t *testing.T) {
 		}
 	}
 }
+
+// Where the end of a minute is that of an hour, too, the minute is the likelier one,
+// unless the gateway says to wait for longer.
+func TestWindowByRetryAfter(t *testing.T) {
+	for _, c := range []struct {
+		at    time.Duration // after midnight
+		retry time.Duration
+		per   time.Duration
+		note  string
+	}{
+		{12*time.Hour + 3*time.Minute + 40*time.Second, 20 * time.Second, time.Minute, "with the 1m0s of the clock"},
+		{12*time.Hour + 4*time.Minute + 40*time.Second, 20 * time.Second, time.Minute, "or with the 5m0s, which end with it"},
+		{12*time.Hour + 59*time.Minute + 40*time.Second, 20 * time.Second, time.Minute, "or with the 5m0s or 1h0m0s, which end with it"},
+		{12*time.Hour + 56*time.Minute, 4 * time.Minute, 5 * time.Minute, "the 5m0s of the clock, or with the 1h0m0s, which end with it"},
+		{12*time.Hour + 20*time.Minute, 40 * time.Minute, time.Hour, "the 1h0m0s of the clock"},
+		{12 * time.Hour, 12 * time.Hour, 24 * time.Hour, "the 24h0m0s of the clock"},
+		{12*time.Hour + 30*time.Second, 10 * time.Second, 0, "never ends"},
+		{12 * time.Hour, 0, 0, "never ends"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC).Add(c.at)))
+			r := &Result{Window: "unknown"}
+			(&watch{p: &prober{r: r, s: Settings{}.withDefaults()}, retry: c.retry}).nothing()
+			if r.Per != c.per || len(r.Notes) != 1 || !strings.HasSuffix(r.Notes[0], c.note) {
+				t.Errorf("%v, Retry-After %v: found %v and %q, expected %v and %q", c.at, c.retry, r.Per, r.Notes, c.per, c.note)
+			}
+		})
+	}
+}

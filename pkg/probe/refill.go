@@ -228,15 +228,26 @@ func (w *watch) stepped() {
 // nothing came back within the horizon: what the gateway says has to do.
 func (w *watch) nothing() {
 	p := w.p
-	for _, per := range []time.Duration{24 * time.Hour, time.Hour, 5 * time.Minute, time.Minute} {
-		end := time.Now().Add(w.retry)
-		if w.retry > 0 && end.Sub(end.Truncate(per)) <= 2*time.Second {
-			p.r.Window, p.r.Per, p.r.Phase = "calendar", per, "ends with the clock's, as it says"
-			p.note("nothing came back within %v; by its Retry-After of %v the window ends with the %v of the clock", p.s.Horizon, w.retry, per)
-			return
+	end := time.Now().Add(w.retry)
+	var fits []string
+	for _, per := range []time.Duration{time.Minute, 5 * time.Minute, time.Hour, 24 * time.Hour} {
+		if w.retry <= 0 || w.retry > per || end.Sub(end.Truncate(per)) > 2*time.Second {
+			continue
 		}
+		if fits == nil {
+			p.r.Window, p.r.Per, p.r.Phase = "calendar", per, "ends with the clock's, as it says"
+		}
+		fits = append(fits, per.String())
 	}
-	p.note("nothing came back within %v: the window is longer, or never ends", p.s.Horizon)
+	switch len(fits) {
+	case 0:
+		p.note("nothing came back within %v: the window is longer, or never ends", p.s.Horizon)
+	case 1:
+		p.note("nothing came back within %v; by its Retry-After of %v the window ends with the %v of the clock", p.s.Horizon, w.retry, fits[0])
+	default:
+		p.note("nothing came back within %v; by its Retry-After of %v the window ends with the %v of the clock, or with the %s, which end with it",
+			p.s.Horizon, w.retry, fits[0], strings.Join(fits[1:], " or "))
+	}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
