@@ -62,7 +62,12 @@ func (c *compiler) program() *Program {
 	}
 	c.resolveVars(p.RunID)
 	c.resolveHead(p)
-	c.reference(p.RunID)
+	if !c.reference(p.RunID) {
+		for name := range c.vars {
+			c.used[name] = true // by the scenarios that nobody looks at
+		}
+		return nil
+	}
 	selection, err := newSelection(o)
 	if err != nil {
 		c.report(Problem{Pos: Pos{File: "--tags"}, Message: err.Error()})

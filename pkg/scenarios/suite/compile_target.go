@@ -64,16 +64,29 @@ func (c *compiler) target(scope *scope) *Target {
 const ProfileAnchor = "profiles"
 
 // reference holds the limits of a target file against those that a profile is written
-// for: its requests are of sizes that prove something at that limit and no other.
-func (c *compiler) reference(runID string) {
+// for: its requests are of sizes that prove something at that limit and no other. False
+// without the first of them, which most checks are about: nothing else can be said then.
+func (c *compiler) reference(runID string) bool {
 	if c.suite.Profile == nil || c.options.Target == nil || len(c.suite.Scenarios) == 0 {
-		return
+		return true
 	}
 	scope := &scope{vars: c.vars, env: c.options.Env, run: map[string]any{"id": runID}, used: c.used}
 	own := *c
 	own.options.Target, own.reporter = nil, &reporter{} // what is wrong with the suite's block is said elsewhere
 	written := own.target(scope).Limits
-	for _, declared := range c.target(scope).Limits {
+	limits := c.target(scope).Limits
+	if len(written) > 0 && !slices.ContainsFunc(limits, func(l Limit) bool { return l.Name == written[0].Name }) {
+		at := c.options.Target.root.get("target")
+		if block := at.get("limits"); block != nil {
+			at = block
+		}
+		c.report(Problem{
+			Pos: at.pos, Message: fmt.Sprintf("no limit %s is declared, which the profile %s is about", written[0].Name, c.suite.Profile.Name),
+			Expected: fmt.Sprintf("limits: [ { name: %s, … } ] with what one client is configured with, enforced or not: %s", written[0].Name, written[0].Size()), Anchor: ProfileAnchor,
+		})
+		return false
+	}
+	for _, declared := range limits {
 		i := slices.IndexFunc(written, func(l Limit) bool { return l.Name == declared.Name })
 		if i < 0 || written[i].like(declared) {
 			continue
@@ -87,6 +100,7 @@ func (c *compiler) reference(runID string) {
 			Expected: expected, Anchor: ProfileAnchor,
 		})
 	}
+	return true
 }
 
 // mayBeUnset tells whether a node is one where an unset environment variable

@@ -505,14 +505,15 @@ target: { url: "${env.NOWHERE}", limits: [ { name: tpm, dimension: tokens, amoun
 scenarios: [ { id: a, steps: [ { send: {}, expect: { status: 200 } } ] } ]
 `
 	for limit, want := range map[string]string{
-		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 600, window: calendar }": "",
-		"{ name: tpm, dimension: tokens, amount: 300, per: 30s, burst: 600 }":                   "", // the same rate and burst
-		"{ name: other, dimension: tokens, amount: 5, per: 1s }":                                "",
-		"{ name: tpm, dimension: tokens, amount: 500, per: 60s }":                               "the limit tpm is 500 tokens in 1m0s; the profile p is written for 600 tokens in 1m0s",
-		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 700 }":                   "is 600 tokens in 1m0s with a burst of 700; the profile",
-		"{ name: tpm, dimension: tokens, amount: 600, per: 1s }":                                "is 600 tokens in 1s; the profile",
-		"{ name: tpm, dimension: requests, amount: 600, per: 60s }":                             "is 600 requests in 1m0s; the profile",
-		"{ name: tpm, dimension: tokens, amount: 597, per: 60s }":                               "looks like a smaller limit",
+		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 600, window: calendar }":                           "",
+		"{ name: tpm, dimension: tokens, amount: 300, per: 30s, burst: 600 }":                                             "", // the same rate and burst
+		"{ name: tpm, dimension: tokens, amount: 600, per: 60s }, { name: other, dimension: tokens, amount: 5, per: 1s }": "",
+		"{ name: other, dimension: tokens, amount: 5, per: 1s }":                                                          "no limit tpm is declared, which the profile p is about; expected limits: [ { name: tpm, … } ]",
+		"{ name: tpm, dimension: tokens, amount: 500, per: 60s }":                                                         "the limit tpm is 500 tokens in 1m0s; the profile p is written for 600 tokens in 1m0s",
+		"{ name: tpm, dimension: tokens, amount: 600, per: 60s, burst: 700 }":                                             "is 600 tokens in 1m0s with a burst of 700; the profile",
+		"{ name: tpm, dimension: tokens, amount: 600, per: 1s }":                                                          "is 600 tokens in 1s; the profile",
+		"{ name: tpm, dimension: requests, amount: 600, per: 60s }":                                                       "is 600 requests in 1m0s; the profile",
+		"{ name: tpm, dimension: tokens, amount: 597, per: 60s }":                                                         "looks like a smaller limit",
 	} {
 		file, problems := ReadTargetFile("t.yaml", []byte("target:\n  url: http://gw\n  limits: [ "+limit+" ]\n"))
 		if len(problems) > 0 {
@@ -530,7 +531,7 @@ scenarios: [ { id: a, steps: [ { send: {}, expect: { status: 200 } } ] } ]
 			t.Errorf("%s: %q, want %q", limit, got, want)
 		case strings.Contains(got, "smaller limit") != strings.Contains(want, "smaller limit"):
 			t.Errorf("%s: %q, of a limit that is not near", limit, got)
-		case want != "" && !strings.HasPrefix(got, "t.yaml:3:13"):
+		case want != "" && !strings.HasPrefix(got, "t.yaml:3:1"):
 			t.Errorf("%s: %q is not where the limit stands", limit, got)
 		}
 	}
