@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
 // passOn is a gateway without a limiter.
@@ -200,6 +203,40 @@ func TestMisconfigured(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// A limit that all clients share rejects, in most scenarios, somebody who has sent
+// nothing. Once may be chance, and a large request may be too large for a smaller limit.
+func TestHintAtOneLimitForAll(t *testing.T) {
+	scenario := func(reserved int64, guilty string) *scenarios.ScenarioResult {
+		return &scenarios.ScenarioResult{
+			Clock: "real", Outcome: scenarios.Fail, Limits: []judge.Limit{{Amount: judge.Exactly(10000)}},
+			Requests: []*scenarios.Exchange{{ID: "first", Reserved: reserved}, {ID: "second", Reserved: reserved}},
+			Judged: &judge.Report{
+				Findings: []judge.Finding{{Kind: judge.WrongfulRejection, Request: guilty}},
+				Totals:   judge.Totals{WronglyRejected: 1},
+			},
+		}
+	}
+	for _, c := range []struct {
+		name string
+		all  []*scenarios.ScenarioResult
+		want bool
+	}{
+		{"two", []*scenarios.ScenarioResult{scenario(500, "first"), scenario(500, "first")}, true},
+		{"one", []*scenarios.ScenarioResult{scenario(500, "first"), scenario(500, "second")}, false},
+		{"large ones", []*scenarios.ScenarioResult{scenario(6000, "first"), scenario(6000, "first")}, false},
+		{"later ones", []*scenarios.ScenarioResult{scenario(500, "second"), scenario(500, "second")}, false},
+	} {
+		var said strings.Builder
+		run := &scenarios.RunResult{Suites: []scenarios.SuiteResult{{Scenarios: c.all}}}
+		run.Environment.Target = "http://gateway"
+		(&app{stderr: &said}).remarks(run)
+		if got := strings.Contains(said.String(), "in 2 scenarios a client that had sent nothing was rejected"); got != c.want ||
+			got == strings.Contains(said.String(), "the judge holds the gateway") {
+			t.Errorf("%s: said %q", c.name, said.String())
 		}
 	}
 }

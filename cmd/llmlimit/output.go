@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/llmlimit/llmlimit/internal/nearest"
+	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/report"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -61,7 +62,7 @@ func (a *app) show(run *scenarios.RunResult, f runFlags) error {
 // remarks says on stderr, once, what concerns the whole of a target by URL: what is
 // noted of every scenario, and that verdicts are about what was declared of its limits.
 func (a *app) remarks(run *scenarios.RunResult) {
-	ran, proven := 0, false
+	ran, unserved, proven := 0, 0, false
 	noted := map[string]int{}
 	for _, s := range run.Suites {
 		for _, sc := range s.Scenarios {
@@ -70,6 +71,9 @@ func (a *app) remarks(run *scenarios.RunResult) {
 			}
 			ran++
 			proven = proven || sc.Judged != nil && sc.Judged.Totals.OverAdmitted+sc.Judged.Totals.WronglyRejected > 0
+			if turnedAwayAtOnce(sc) {
+				unserved++
+			}
 			for _, note := range sc.Notes {
 				noted[note]++
 			}
@@ -78,7 +82,10 @@ func (a *app) remarks(run *scenarios.RunResult) {
 	if run.Environment.Target == "" || ran == 0 {
 		return
 	}
-	told := false
+	told := unserved > 1
+	if told {
+		fmt.Fprintf(a.stderr, "hint: in %d scenarios a client that had sent nothing was rejected: is the limit keyed by what target.identity sends, or one for all?\n", unserved)
+	}
 	for _, note := range slices.Sorted(maps.Keys(noted)) {
 		if noted[note] == ran {
 			fmt.Fprintf(a.stderr, "note: %s\n", note)
@@ -88,6 +95,19 @@ func (a *app) remarks(run *scenarios.RunResult) {
 	if proven && !told {
 		fmt.Fprintln(a.stderr, "hint: the judge holds the gateway to target.limits: where it is configured otherwise, correct the block (`llmlimit probe URL` says what its limit is)")
 	}
+}
+
+// turnedAwayAtOnce tells whether the first request of a scenario, of a client that had
+// sent nothing, was proven to be rejected wrongly, though it was small: a limit that is
+// only smaller than what is declared would have had room for it.
+func turnedAwayAtOnce(sc *scenarios.ScenarioResult) bool {
+	if sc.Judged == nil || len(sc.Requests) == 0 || len(sc.Limits) == 0 {
+		return false
+	}
+	first := sc.Requests[0]
+	return first.Reserved > 0 && 10*first.Reserved <= sc.Limits[0].Amount.Lo && slices.ContainsFunc(sc.Judged.Findings, func(f judge.Finding) bool {
+		return f.Request == first.ID && (f.Kind == judge.WrongfulRejection || f.Kind == judge.Isolation)
+	})
 }
 
 // style is how results look on this stdout.

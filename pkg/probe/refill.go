@@ -68,7 +68,8 @@ func (p *prober) refill(ctx context.Context) error {
 		return err
 	}
 	if !drained.Admitted {
-		return fmt.Errorf("a request of %d tokens passed before and does not pass now: somebody else uses these accounts", p.edge)
+		return fmt.Errorf("a request of %d tokens of a client that is new passed before and does not pass now: somebody else uses these accounts, "+
+			"or all clients share one (is the limit keyed by the identity?)", p.edge)
 	}
 	if p.s.Identities { // while this client has nothing left, another has everything
 		other, err := p.ask(ctx, Question{Client: p.fresh(), Output: p.edge})
