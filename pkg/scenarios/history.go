@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -251,6 +250,3 @@ func (w *world) fillRequests(h *judge.History) {
 		w.result.Requests = append(w.result.Requests, x)
 	}
 }
-
-// String is for messages about a request.
-func (s *sentRequest) String() string { return fmt.Sprintf("%s of %s", s.id, s.step) }
