@@ -161,6 +161,11 @@ func TestReadRefuses(t *testing.T) {
 		`{}`:                    "schemaVersion is 0",
 		``:                      "it is empty",
 		`nonsense`:              "expected what --report json=PATH writes: invalid character",
+		`{"schemaVersion": 1, "suites": [{"suite": "a", "scenarios": [null]}]}`:                                                        `suite "a" has a null`,
+		`{"schemaVersion": 1, "suites": [{"suite": "a", "scenarios": [{"requests": [null]}]}]}`:                                        `suite "a" has a null`,
+		`{"schemaVersion": 1, "suites": [{"suite": "a", "scenarios": [{"steps": [null]}]}]}`:                                           `suite "a" has a null`,
+		`{"schemaVersion": 1, "suites": [{"suite": "a", "scenarios": [{"steps": [{"parallel": [[null]]}]}]}]}`:                         `suite "a" has a null`,
+		`{"schemaVersion": 1, "suites": [{"suite": "a", "scenarios": [{"steps": [{"measured": {"outcomes": {"admitted": null}}}]}]}]}`: `suite "a" has a null`,
 	} {
 		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Read(%s): found %v, expected %q", text, err, want)
