@@ -33,7 +33,7 @@ func Read(r io.Reader) (*scenarios.RunResult, error) {
 	for i := range run.Suites {
 		for _, sc := range run.Suites[i].Scenarios {
 			if !whole(sc) {
-				return nil, fmt.Errorf("reading a run: suite %q has a null in place of a scenario, a step, a request or a distribution", run.Suites[i].Name)
+				return nil, fmt.Errorf("suite %q has a null in place of a scenario, a step, a request or a distribution", run.Suites[i].Name)
 			}
 		}
 	}
