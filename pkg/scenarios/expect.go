@@ -127,7 +127,11 @@ func (v *verifier) expect(e *suite.Expect) {
 	}
 	v.match("body", e.Body, r.Body)
 	if e.Schema != nil {
-		v.schema(e.Schema)
+		found, message := "", ""
+		if err := e.Schema.Check(v.s.x.Body); err != nil {
+			found, message = string(v.s.x.Body), "schema: "+err.Error()
+		}
+		v.add("schema: "+first(e.Schema.Name, "in place"), e.Schema.Pos, "", found, message)
 	}
 	v.match("limit", e.Limit, r.Limit)
 	v.match("remaining", e.Remaining, r.Remaining)

@@ -276,22 +276,6 @@ func shortMatcher(digits string, pos Pos) *Matcher {
 	return &Matcher{Pos: pos, Source: digits, value: number}
 }
 
-func readSchemaRef(d *decoder, n *node, v reflect.Value) {
-	out := SchemaRef{Pos: n.pos}
-	switch n.kind {
-	case scalarNode:
-		out.Name = n.text
-	case mapNode:
-		value, ok := d.free(n)
-		if inline, isMap := value.(map[string]any); ok && isMap {
-			out.Inline = inline
-		}
-	case listNode:
-		d.fail(n, reflect.TypeFor[Expect](), "found a list", "the name of a schema such as openai/error, or a JSON Schema")
-	}
-	v.Set(reflect.ValueOf(out))
-}
-
 var arrivalsPattern = regexp.MustCompile(`^([a-z]+)(?:\(([^()]+)\))?$`)
 
 func readArrivals(d *decoder, n *node, v reflect.Value) {

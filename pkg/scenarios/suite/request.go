@@ -80,14 +80,6 @@ type UsageExpect struct {
 	Total  *Matcher
 }
 
-// SchemaRef is a JSON Schema for the body: by name (`openai/error`), or in
-// place.
-type SchemaRef struct {
-	Pos    Pos
-	Name   string
-	Inline map[string]any
-}
-
 // StreamExpect looks at the events of a streamed response.
 type StreamExpect struct {
 	Events    *Matcher            `json:"events,omitempty"`     // how many
