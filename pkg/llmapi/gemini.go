@@ -39,8 +39,13 @@ func geminiPrompt(q *request) bool {
 			q.tokens += tokensPerMessage
 			geminiContent(q)
 		}
-	case "contents":
-		q.addMessages(geminiContent)
+	case "contents": // a list, or one that stands without it
+		if q.peek() == '{' {
+			q.tokens += tokensPerMessage
+			geminiContent(q)
+		} else {
+			q.addMessages(geminiContent)
+		}
 	default:
 		return false
 	}

@@ -21,6 +21,7 @@ func (t *tally) tokens() int64 {
 type dialect struct {
 	name     string
 	suffixes []string // of the path
+	within   string   // what stands somewhere before the suffix, too
 	prompt   func(*tally, *value)
 	noOutput bool
 }
@@ -31,16 +32,17 @@ var dialects = []dialect{
 	{name: "responses", suffixes: []string{"/responses"}, prompt: responses},
 	{name: "completions", suffixes: []string{"/completions"}, prompt: completions},
 	{name: "embeddings", suffixes: []string{"/embeddings"}, prompt: embeddings, noOutput: true},
-	{name: "anthropic", suffixes: []string{"/messages", "/invoke", "/invoke-with-response-stream"}, prompt: anthropic},
-	{name: "gemini", suffixes: []string{":generateContent", ":streamGenerateContent"}, prompt: gemini},
-	{name: "bedrock", suffixes: []string{"/converse", "/converse-stream"}, prompt: bedrock},
+	{name: "anthropic", suffixes: []string{"/v1/messages"}, prompt: anthropic},
+	{name: "gemini", suffixes: []string{":generateContent", ":streamGenerateContent"}, within: "/models/", prompt: gemini},
+	{name: "bedrock", suffixes: []string{"/converse", "/converse-stream"}, within: "/model/", prompt: bedrock},
+	{name: "invoke", suffixes: []string{"/invoke", "/invoke-with-response-stream"}, within: "/model/", prompt: invoke},
 }
 
 func dialectOf(path string) *dialect {
-	path = strings.TrimSuffix(path, "/")
+	path = strings.TrimRight(path, "/")
 	for i := range dialects {
 		for _, s := range dialects[i].suffixes {
-			if strings.HasSuffix(path, s) {
+			if strings.HasSuffix(path, s) && strings.Contains(path, dialects[i].within) {
 				return &dialects[i]
 			}
 		}
@@ -69,10 +71,18 @@ func list(v *value) []*value {
 	return v.items
 }
 
+// parts is the elements of an array, or the one part that stands without a list.
+func parts(v *value) []*value {
+	if v != nil && v.kind == object {
+		return []*value{v}
+	}
+	return list(v)
+}
+
 // content is a string, or parts that carry one of the given texts.
 func (t *tally) content(v *value, keys ...string) {
 	t.text(v)
-	for _, part := range list(v) {
+	for _, part := range parts(v) {
 		if !t.part(part, keys...) {
 			t.others++
 		}
@@ -153,6 +163,13 @@ func (t *tally) strings(v *value) int64 {
 	return n
 }
 
+// invoke is the body of any model: Anthropic's, or a prompt and nothing else.
+func invoke(t *tally, root *value) {
+	anthropic(t, root)
+	t.text(root.last("prompt"))
+	t.text(root.last("inputText"))
+}
+
 func anthropic(t *tally, root *value) {
 	if s := root.last("system"); s != nil && (s.kind == text || s.kind == array) {
 		t.messages++
@@ -167,9 +184,9 @@ func anthropic(t *tally, root *value) {
 // blocks counts Anthropic content; the results of tools hold blocks in turn.
 func (t *tally) blocks(v *value) {
 	t.text(v)
-	for _, b := range list(v) {
+	for _, b := range parts(v) {
 		switch kindOf(b) {
-		case "tool_use", "server_tool_use":
+		case "tool_use":
 			t.size(b.last("input"))
 		case "tool_result":
 			t.blocks(b.last("content"))
@@ -189,20 +206,21 @@ func kindOf(v *value) string {
 }
 
 func gemini(t *tally, root *value) {
+	calls := []string{"functionCall", "functionResponse", "function_call", "function_response"}
 	for _, key := range []string{"systemInstruction", "system_instruction"} {
 		if s := root.last(key); s != nil && s.kind == object {
 			t.messages++
-			t.parts(s.last("parts"), "functionCall", "functionResponse")
+			t.parts(s.last("parts"), calls...)
 		}
 	}
-	for _, c := range list(root.last("contents")) {
+	for _, c := range parts(root.last("contents")) {
 		t.messages++
-		t.parts(c.last("parts"), "functionCall", "functionResponse")
+		t.parts(c.last("parts"), calls...)
 	}
 }
 
 func bedrock(t *tally, root *value) {
-	if s := root.last("system"); len(list(s)) > 0 {
+	if s := root.last("system"); s != nil && (s.kind == text || s.kind == array) {
 		t.messages++
 		t.parts(s, "toolUse", "toolResult")
 	}
@@ -215,7 +233,7 @@ func bedrock(t *tally, root *value) {
 // parts counts text, and calls and results of functions by their size.
 func (t *tally) parts(v *value, calls ...string) {
 	t.text(v)
-	for _, p := range list(v) {
+	for _, p := range parts(v) {
 		known := t.part(p, "text")
 		for _, k := range calls {
 			if c := p.last(k); c != nil {
