@@ -251,6 +251,17 @@ var alarmCases = []findingCase{
 		h := quiet(minute(), sent(0, 6300, Admitted), sent(sec, 105, Admitted))
 		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })
 	}},
+	{"also a large one", "", 0, func() *History {
+		l := minute()
+		l.Amount = Exactly(60_000_000)
+		h := quiet(l, sent(0, 6300, Admitted), sent(ms, 1050, Admitted))
+		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })
+	}},
+	{"a rate that is as good as none", "", 0, func() *History {
+		l := minute()
+		l.Amount = Exactly(1<<64/million + 1)
+		return quiet(l, sent(0, 6000, Admitted), sent(ms, 6000, Admitted))
+	}},
 	{"and no more", OverAdmission, 1, func() *History {
 		h := quiet(minute(), sent(0, 6301, Admitted))
 		return with(h, func(t *Target) { t.TolerancePPM = 50_000 })

@@ -258,7 +258,7 @@ func (b *binder) priced(source string, c *configDoc) Span {
 	}
 	cost := fallback
 	if s, ok := b.descriptor(source); ok {
-		if v, ok := parseDecimal(s); ok && v > 0 {
+		if v, ok := stated(s); ok && v > 0 {
 			cost = v
 		}
 	}

@@ -1,5 +1,7 @@
 package judge
 
+import "math"
+
 // bucketBound is one bound of the level of a bucket, upper or lower, as a
 // function of the instant T of a decision.
 //
@@ -389,19 +391,22 @@ func (a *account) newBound(h *Header, upper bool, sum, end int64) (*bucketBound,
 	if !upper {
 		ppm, amount, burst, far = -ppm, l.Amount.Lo, l.Burst.Lo, l.Burst.Hi
 	}
-	num, den := uint64(max(0, amount)), uint64(max(1, l.Per))
+	num, den := max(0, amount), uint64(max(1, l.Per))
 	if !l.AmountMicro {
-		num *= 1_000_000
+		if num > math.MaxInt64/2/million {
+			return nil, false // twice as much, with the largest tolerance, would not fit
+		}
+		num *= million
 	}
 	if ppm != 0 {
-		num = uint64(perMillion(int64(num), ppm))
+		num = perMillion(num, ppm)
 	}
 	burst, far = perMillion(burst, ppm), perMillion(far, -ppm)
 	origin := h.Start
 	if l.From != 0 {
 		origin = l.From
 	}
-	s, ok := newScale(num, den, min(sum+4*burst, most), origin, end)
+	s, ok := newScale(uint64(num), den, min(sum+4*burst, most), origin, end)
 	b := &bucketBound{
 		scale: s, charges: a.charges, upper: upper, retro: l.Refund == RefundRetroactive,
 		cap: burst * s.unit, floor: -far * s.unit, start: burst * s.unit,

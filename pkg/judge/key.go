@@ -48,7 +48,7 @@ func (b *binder) key(d *ruleDoc) (string, bool) {
 // matches reports whether all of a rule's match is equal as text.
 func (b *binder) matches(d *ruleDoc) bool {
 	for name, want := range d.Match {
-		if v, ok := b.descriptor(name); !ok || v != fmt.Sprint(want) {
+		if v, ok := b.descriptor(name); !ok || v != string(want) {
 			return false
 		}
 	}

@@ -105,13 +105,13 @@ type specDoc struct {
 }
 
 type ruleDoc struct {
-	Name         string         `yaml:"name"`
-	LimitKeys    []string       `yaml:"limit_keys"`
-	Match        map[string]any `yaml:"match"`
-	Algorithm    string         `yaml:"algorithm"`
-	Config       configDoc      `yaml:"algorithm_config"`
-	OnMissingKey string         `yaml:"on_missing_key"`
-	ids          []string       // of its limits
+	Name         string               `yaml:"name"`
+	LimitKeys    []string             `yaml:"limit_keys"`
+	Match        map[string]asWritten `yaml:"match"`
+	Algorithm    string               `yaml:"algorithm"`
+	Config       configDoc            `yaml:"algorithm_config"`
+	OnMissingKey string               `yaml:"on_missing_key"`
+	ids          []string             // of its limits
 }
 
 // configDoc has the fields of all algorithms.

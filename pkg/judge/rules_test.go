@@ -99,6 +99,36 @@ func TestBind(t *testing.T) {
 			"",
 		},
 		{
+			"a cost with more decimals than count is rounded up", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2, burst: 50, cost_source: 'header:x-cost' } }",
+			post(chatBody, "X-Cost", "2.0000001"),
+			[]Hold{{Limit: "rps", Reserved: Between(2, 3)}},
+			"",
+		},
+		{
+			"a cost beyond every limit is one all the same", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2, burst: 50, cost_source: 'header:x-cost' } }",
+			post(chatBody, "X-Cost", "9999999999999"),
+			[]Hold{{Limit: "rps", Reserved: Exactly(million * million), Permanent: Yes}},
+			"",
+		},
+		{
+			"a cost that is not plainly decimal is none", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2, burst: 50, cost_source: 'header:x-cost' } }",
+			post(chatBody, "X-Cost", "007"),
+			[]Hold{{Limit: "rps", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"nor is half a fraction", "- { name: rps, algorithm: token_bucket, algorithm_config: { rps: 2, burst: 50, cost_source: 'header:x-cost' } }",
+			post(chatBody, "X-Cost", "7."),
+			[]Hold{{Limit: "rps", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"a match is text as written", "- { name: c, match: { 'header:x-version': 1.0, 'header:x-on': True, 'header:x-text': '2.0' }, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } }",
+			post(chatBody, "X-Version", "1.0", "X-On", "True", "X-Text", "2.0"),
+			[]Hold{{Limit: "c", Reserved: Exactly(1)}},
+			"",
+		},
+		{
 			"a match that is not met", "- { name: tpm, match: { 'body:model': other }, algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 2000 } }",
 			post(chatBody), nil, "",
 		},

@@ -100,8 +100,10 @@ func gcd(a, b uint64) uint64 {
 
 // perMillion widens an amount, saturating.
 func perMillion(v, ppm int64) int64 {
-	if v > math.MaxInt64/4_000_000 {
-		return v
+	hi, lo := bits.Mul64(uint64(max(v, 0)), uint64(max(million+ppm, 0)))
+	if hi >= million {
+		return math.MaxInt64
 	}
-	return v * (1_000_000 + ppm) / 1_000_000
+	q, _ := bits.Div64(hi, lo, million)
+	return int64(min(q, math.MaxInt64))
 }
