@@ -129,18 +129,22 @@ func readAnthropicMember(e *event) {
 
 func readAnthropicBlock(e *event) {
 	for ok := e.object(); ok && e.more(); {
-		switch string(e.key) {
-		case "text", "thinking", "partial_json":
-			e.addText()
-		case "input":
-			if e.document { // in a stream it begins as {} and comes in pieces
-				e.addCompact()
-			} else {
-				e.skip()
-			}
-		default:
+		readAnthropicBlockMember(e)
+	}
+}
+
+func readAnthropicBlockMember(e *event) {
+	switch string(e.key) {
+	case "text", "thinking", "partial_json":
+		e.addText()
+	case "input":
+		if e.document { // in a stream it begins as {} and comes in pieces
+			e.addCompact()
+		} else {
 			e.skip()
 		}
+	default:
+		e.skip()
 	}
 }
 

@@ -95,7 +95,7 @@ func readGeminiMember(e *event) {
 		}
 	case "promptFeedback": // a prompt that was blocked has no candidates, and nothing more will come
 		for ok := e.object(); ok && e.more(); {
-			if string(e.key) == "blockReason" && e.str() != nil {
+			if string(e.key) == "blockReason" && len(e.str()) > 0 {
 				e.choices.add(0)
 				e.finished.add(0)
 			} else if string(e.key) != "blockReason" {
@@ -119,7 +119,7 @@ func readCandidate(e *event) {
 		case "index":
 			index, _ = e.whole()
 		case "finishReason":
-			finished = e.str() != nil
+			finished = len(e.str()) > 0 // some write an empty one until there is a reason
 		case "content":
 			for ok := e.object(); ok && e.more(); {
 				if string(e.key) == "parts" {

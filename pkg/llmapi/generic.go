@@ -108,11 +108,7 @@ func readGenericMember(e *event) {
 	case "content":
 		e.addParts()
 	case "delta":
-		if e.peek() == '{' {
-			readAnthropicBlock(e)
-		} else {
-			e.addText()
-		}
+		readGenericDelta(e)
 	case "error":
 		e.readError()
 	default:
@@ -120,10 +116,26 @@ func readGenericMember(e *event) {
 	}
 }
 
+// readGenericDelta reads a delta: a text, or an object that may hold the usage, as Cohere's last one does.
+func readGenericDelta(e *event) {
+	if e.peek() == '"' {
+		e.addText()
+		return
+	}
+	for ok := e.object(); ok && e.more(); {
+		if string(e.key) == "usage" {
+			e.apart.readGenericUsage(&e.jsonReader)
+		} else {
+			readAnthropicBlockMember(e)
+		}
+	}
+}
+
 // readGenericUsage reads a usage object by every name that is known. Figures under Anthropic's names for the cache are
 // beside the input; all others are inside it.
 func (a *apart) readGenericUsage(r *jsonReader) {
 	var inside counts
+	var tools, thoughts int64 // Gemini's, beside its prompt and its candidates
 	for ok := a.object(r); ok && r.more(); {
 		switch string(r.key) {
 		case "prompt_tokens", "input_tokens", "inputTokens", "promptTokenCount":
@@ -134,6 +146,12 @@ func (a *apart) readGenericUsage(r *jsonReader) {
 			inside.figure(r, &inside.total)
 		case "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details":
 			inside.readDetails(r)
+		case "toolUsePromptTokenCount":
+			inside.figure(r, &tools)
+		case "thoughtsTokenCount":
+			inside.figure(r, &thoughts)
+		case "cachedContentTokenCount":
+			inside.detail(r, &inside.cached)
 		case "cache_read_input_tokens", "cacheReadInputTokens":
 			a.figure(r, &a.cached)
 		case "cache_creation_input_tokens", "cacheWriteInputTokens":
@@ -144,6 +162,9 @@ func (a *apart) readGenericUsage(r *jsonReader) {
 			r.skip()
 		}
 	}
+	inside.input += tools
+	inside.output += thoughts
+	inside.reasoning = max(inside.reasoning, thoughts)
 	inside.input -= min(inside.input, inside.cached+inside.cacheWrite)
 	a.merge(inside)
 }
