@@ -67,11 +67,16 @@ func (s *specDoc) selects(v *View) bool {
 	if len(sel.Methods) > 0 && !slices.ContainsFunc(sel.Methods, func(m string) bool { return strings.EqualFold(m, v.Method) }) {
 		return false
 	}
-	host := v.Host
+	host := bareHost(v.Host)
+	return len(sel.Hosts) == 0 || slices.ContainsFunc(sel.Hosts, func(h string) bool { return strings.EqualFold(bareHost(h), host) })
+}
+
+// bareHost is a host without its port, the brackets of an address and a closing dot.
+func bareHost(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return len(sel.Hosts) == 0 || slices.ContainsFunc(sel.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 }
 
 // under reports whether a path lies under a prefix of whole segments.

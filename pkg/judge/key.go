@@ -62,6 +62,9 @@ func (b *binder) descriptor(name string) (string, bool) {
 	switch source {
 	case "header":
 		v = strings.Join(b.view.Header.Values(field), ", ")
+		if strings.EqualFold(field, "host") { // it has a place of its own
+			v = b.view.Host
+		}
 	case "query":
 		q, err := url.ParseQuery(b.view.Query)
 		if err != nil && len(q) == 0 {
@@ -84,11 +87,11 @@ func (b *binder) descriptor(name string) (string, bool) {
 // inBody is a text field of the body. The model of some providers stands in the
 // path instead: there it names the same thing, and the path decides.
 func (b *binder) inBody(field string) string {
-	v := ""
-	if gjson.ValidBytes(b.body) {
-		if found := gjson.GetBytes(b.body, gjson.Escape(field)); found.Type == gjson.String {
-			v = found.String()
-		}
+	var body map[string]json.RawMessage // of a name that is given twice the last value
+	_ = json.Unmarshal(b.body, &body)   // what is no object has no fields
+	v := asText(gjson.ParseBytes(body[field]))
+	if field == "user" && v == "" && strings.HasSuffix(b.view.Path, "/v1/messages") { // Anthropic's name for it
+		v = asText(gjson.GetBytes(body["metadata"], "user_id"))
 	}
 	if field != "model" {
 		return v
@@ -105,6 +108,14 @@ func (b *binder) inBody(field string) string {
 		v, _, _ = strings.Cut(after, "/")
 	}
 	return v
+}
+
+// asText is the string that a value is, or nothing.
+func asText(v gjson.Result) string {
+	if v.Type != gjson.String {
+		return ""
+	}
+	return v.String()
 }
 
 // claim reads a claim of a bearer token without verifying it.

@@ -129,6 +129,34 @@ func TestBind(t *testing.T) {
 			"",
 		},
 		{
+			"a host with a port is the host", "policies:\n- { id: p, spec: { selector: { pathPrefix: /, hosts: [ 'API.example.com.:8443' ] }, rules: [ { name: c, algorithm: concurrency, algorithm_config: { max_concurrent: 1 } } ] } }",
+			post(chatBody),
+			[]Hold{{Limit: "p/c", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"the host is a header", "- { name: c, limit_keys: ['header:host'], algorithm: concurrency, algorithm_config: { max_concurrent: 1 } }",
+			post(chatBody),
+			[]Hold{{Limit: "c", Key: "19:api.example.com:443", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"Anthropic's user", "- { name: c, limit_keys: ['body:user'], algorithm: concurrency, algorithm_config: { max_concurrent: 1 } }",
+			func() View {
+				v := post(`{"metadata":{"user_id":"ann"},"messages":[]}`)
+				v.Path = "/v1/messages"
+				return v
+			}(),
+			[]Hold{{Limit: "c", Key: "3:ann", Reserved: Exactly(1)}},
+			"",
+		},
+		{
+			"a model that is given twice is the last one", "- { name: c, limit_keys: ['body:model'], algorithm: concurrency, algorithm_config: { max_concurrent: 1 } }",
+			post(`{"model":"a","model":"bc","messages":[]}`),
+			[]Hold{{Limit: "c", Key: "2:bc", Reserved: Exactly(1)}},
+			"",
+		},
+		{
 			"a match that is not met", "- { name: tpm, match: { 'body:model': other }, algorithm: token_bucket_llm, algorithm_config: { tokens_per_minute: 2000 } }",
 			post(chatBody), nil, "",
 		},

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -118,7 +119,7 @@ func (w *world) judged(s *sentRequest, entries []mockllm.Entry) judge.Request {
 // view is a request as it was sent.
 func (w *world) view(s *sentRequest) judge.View {
 	return judge.View{
-		Method: s.wire.Method, Host: hostOf(s.wire.URL), Path: s.path, Query: s.query,
+		Method: s.wire.Method, Host: cmp.Or(s.wire.Header.Get("Host"), hostOf(s.wire.URL)), Path: s.path, Query: s.query,
 		Header: s.wire.Header, Peer: "127.0.0.1", Payers: s.payment.keys, Body: s.wire.Body,
 	}
 }

@@ -2,10 +2,12 @@ package scenarios
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/llmlimit/llmlimit/pkg/judge"
+	"github.com/llmlimit/llmlimit/pkg/scenarios/client"
 )
 
 func TestSelector(t *testing.T) {
@@ -71,5 +73,18 @@ func TestMasking(t *testing.T) {
 	mask := masker([]string{"secret", "secret-and-more", "abc"})
 	if got := mask("a secret-and-more, a secret, abc"); got != "a ***, a ***, abc" {
 		t.Errorf("masked to %q", got)
+	}
+}
+
+// The judge sees the host that the target saw: that of the URL, unless the request names another.
+func TestHostOfAView(t *testing.T) {
+	s := &sentRequest{wire: client.Request{URL: "http://127.0.0.1:8080/v1/x", Header: http.Header{}}}
+	w := &world{}
+	if got := w.view(s).Host; got != "127.0.0.1:8080" {
+		t.Errorf("got %s", got)
+	}
+	s.wire.Header.Set("Host", "api.example.com")
+	if got := w.view(s).Host; got != "api.example.com" {
+		t.Errorf("got %s, want what the request names", got)
 	}
 }
