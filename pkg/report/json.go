@@ -1,6 +1,8 @@
 package report
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +12,63 @@ import (
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
 
-// JSON writes run.json.
+// JSON writes run.json, one scenario at a time: that of a million requests is a
+// gigabyte, which the encoder would build whole, and twice.
 func JSON(w io.Writer, run *scenarios.RunResult) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
+	frame := *run
+	frame.Suites = slices.Clone(run.Suites)
+	for i := range frame.Suites {
+		frame.Suites[i].Scenarios = nil
+	}
+	text, err := indented(&frame, "")
+	if err != nil {
+		return err
+	}
+	// No text of a run can look like this: a string holds no line break.
+	parts := bytes.Split(text, []byte("\n      \"scenarios\": null"))
+	out := bufio.NewWriter(w)
+	for i := range run.Suites {
+		_, _ = out.Write(parts[i]) // Flush tells what went wrong
+		_, _ = out.WriteString("\n      \"scenarios\": ")
+		if err := writeScenarios(out, run.Suites[i].Scenarios); err != nil {
+			return err
+		}
+	}
+	_, _ = out.Write(append(parts[len(run.Suites)], '\n'))
+	return out.Flush()
+}
+
+func writeScenarios(out *bufio.Writer, all []*scenarios.ScenarioResult) error {
+	if len(all) == 0 {
+		text := "[]"
+		if all == nil {
+			text = "null"
+		}
+		_, err := out.WriteString(text)
+		return err
+	}
+	before := "["
+	for _, one := range all {
+		text, err := indented(one, "        ")
+		if err != nil {
+			return err
+		}
+		_, _ = out.WriteString(before + "\n        ")
+		_, _ = out.Write(text)
+		before = ","
+	}
+	_, err := out.WriteString("\n      ]")
+	return err
+}
+
+// indented is a value as it stands in a document, whose first line the caller indents.
+func indented(value any, prefix string) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent(prefix, "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(run)
+	err := enc.Encode(value)
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 
 // Read reads a run.json back. A file of a newer schema is refused: what it says

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"maps"
@@ -154,6 +155,33 @@ func TestEveryKindReadsTheModelAlone(t *testing.T) {
 		t.Error("html differs after a way through run.json")
 	}
 }
+
+// Written in parts, run.json is byte for byte what the encoder makes of the whole.
+func TestJSONIsTheWholeInParts(t *testing.T) {
+	strange := small(t)
+	strange.Suites[0].Name = "\n      \"scenarios\": null <&>"
+	strange.Suites = append(strange.Suites, scenarios.SuiteResult{Name: "none"}, scenarios.SuiteResult{Name: "empty", Scenarios: []*scenarios.ScenarioResult{}})
+	for name, run := range map[string]*scenarios.RunResult{"small": small(t), "everything": everything(t), "strange": strange, "nothing": {}} {
+		var whole bytes.Buffer
+		enc := json.NewEncoder(&whole)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(run); err != nil {
+			t.Fatal(err)
+		}
+		if got := render(t, JSON, run); got != whole.String() {
+			t.Errorf("%s: it differs:\n%s", name, got)
+		}
+	}
+	full := errors.New("no space left")
+	if err := JSON(failingWriter{full}, strange); !errors.Is(err, full) {
+		t.Errorf("found %v, expected %v", err, full)
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
