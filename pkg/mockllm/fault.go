@@ -81,8 +81,8 @@ func (a *answer) find(after After) place {
 func (a *answer) findChunk(n int64) place {
 	if a.reply.framing == frameBody {
 		for i := range a.segments {
-			whole := int64(len(a.segments[i].data))
-			return place{segment: i, offset: int(min(whole, whole*n/int64(len(a.x.chunks))))}
+			whole, chunks := int64(len(a.segments[i].data)), int64(len(a.x.chunks))
+			return place{segment: i, offset: int(whole * min(n, chunks) / chunks)}
 		}
 	}
 	if n == 0 {

@@ -307,6 +307,7 @@ var wireCases = []wireCase{
 		}
 	})},
 	{fault: "garbage", plan: "fault: garbage", body: chatBody, check: whole(has("}"+garbage), usageSent(true))},
+	{fault: "garbage", plan: "fault: garbage@9223372036854775807", body: chatBody, check: whole(has("}"+garbage), usageSent(true))},
 	{fault: "garbage", plan: "fault: garbage@1", check: whole(has(garbage, doneEvent), usageSent(true))},
 	{fault: "two_documents", plan: "fault: two_documents", body: chatBody, check: whole(has("}{}"), usageSent(true))},
 
