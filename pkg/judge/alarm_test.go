@@ -303,6 +303,18 @@ var alarmCases = []findingCase{
 	}},
 
 	// Several limits, other limits.
+	{"a limit of one side of the usage may be the reason, and nothing is said of it", "", 0, func() *History {
+		r, err := ReadRules([]byte("limits: [ { name: tpm, dimension: tokens, amount: 6000, per: 60s, window: bucket }, { name: a, dimension: input, amount: 1, per: 60s } ]"), RulesOptions{})
+		if err != nil {
+			return quiet(minute(), sent(0, 6001, Admitted)) // which is a finding
+		}
+		h := quiet(minute(), sent(0, 100, Rejected), sent(sec, 100, Admitted))
+		h.Header.Limits = r.Limits()
+		for i := range h.Requests {
+			h.Requests[i].Holds = append(h.Requests[i].Holds, Hold{Limit: "a", Key: "k", Reserved: Exactly(100)})
+		}
+		return h
+	}},
 	{"a limit of which nothing is known may be the reason", "", 0, func() *History {
 		h := quiet(minute(), sent(0, 100, Rejected))
 		h.Header.Limits = append(h.Header.Limits, Limit{ID: "dark", Dimension: Tokens})

@@ -352,8 +352,10 @@ func (d *limitDoc) limit() (Limit, error) {
 	case Tokens, Cost:
 		l.Settles = true
 	case Requests, Concurrency:
+	case "input", "output": // one side of the usage: it may be what rejects, and is not judged
+		return Limit{ID: d.Name, Dimension: Tokens, Window: WindowUnknown, Settles: true}, nil
 	default:
-		return l, fmt.Errorf("found dimension %q, expected tokens, requests, cost or concurrency", d.Dimension)
+		return l, fmt.Errorf("found dimension %q, expected tokens, input, output, requests, cost or concurrency", d.Dimension)
 	}
 	switch l.Window {
 	case "":

@@ -299,7 +299,7 @@ func readArrivals(d *decoder, n *node, v reflect.Value) {
 	switch out.Kind {
 	case "gamma":
 		shape, err := strconv.ParseFloat(parts[2], 64)
-		if err != nil || shape <= 0 {
+		if err != nil || shape <= 0 || !decimalPattern.MatchString(parts[2]) { // NaN and Inf are read, too
 			d.fail(n, reflect.TypeFor[Load](), "found "+describe(n), "gamma(shape) with a shape above 0")
 		}
 		out.Shape = shape
