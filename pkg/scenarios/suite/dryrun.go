@@ -32,11 +32,23 @@ func (c *Cell) WorstCase(estimate Estimate) Cost {
 }
 
 func (c Cost) plus(other Cost) Cost {
-	return Cost{Requests: c.Requests + other.Requests, Tokens: c.Tokens + other.Tokens, Bounded: c.Bounded && other.Bounded}
+	return Cost{Requests: sum(c.Requests, other.Requests), Tokens: sum(c.Tokens, other.Tokens), Bounded: c.Bounded && other.Bounded}
 }
 
 func (c Cost) times(n int64) Cost {
-	return Cost{Requests: c.Requests * n, Tokens: c.Tokens * n, Bounded: c.Bounded}
+	return Cost{Requests: product(c.Requests, n), Tokens: product(c.Tokens, n), Bounded: c.Bounded}
+}
+
+// mostCost is where costs stop to grow: more must not look like less.
+const mostCost = math.MaxInt64 / 2
+
+func sum(a, b int64) int64 { return min(a+b, mostCost) }
+
+func product(a, b int64) int64 {
+	if a > 0 && b > mostCost/a {
+		return mostCost
+	}
+	return a * b
 }
 
 func worst(list []Step, estimate Estimate) Cost {
@@ -83,7 +95,7 @@ func (l *Load) worst(estimate Estimate) Cost {
 		dearest = max(dearest, estimate(part.Request))
 	}
 	requests, bounded := l.requests()
-	return Cost{Requests: requests, Tokens: requests * dearest, Bounded: bounded}
+	return Cost{Requests: requests, Tokens: product(requests, dearest), Bounded: bounded}
 }
 
 // requests counts the planned arrivals; Poisson arrivals scatter around it, so
@@ -102,5 +114,5 @@ func (l *Load) requests() (count int64, bounded bool) {
 	if l.Arrivals == nil || l.Arrivals.Kind != "constant" {
 		mean += 5 * math.Sqrt(mean)
 	}
-	return int64(math.Ceil(mean)), true
+	return int64(min(math.Ceil(mean), mostCost)), true
 }
