@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -139,8 +140,18 @@ func claim(authorization, name string) string {
 // maxDecoded caps what a request body may decode to.
 const maxDecoded = 64 << 20
 
-// decode undoes a Content-Encoding; unreadable is true if nobody reads it.
+// decode undoes a Content-Encoding, the last one of a list first; unreadable is true if
+// nobody reads it.
 func decode(encoding string, body []byte) (decoded []byte, unreadable bool) {
+	for _, one := range slices.Backward(strings.Split(encoding, ",")) {
+		if body, unreadable = decodeOne(one, body); unreadable {
+			return nil, true
+		}
+	}
+	return body, false
+}
+
+func decodeOne(encoding string, body []byte) (decoded []byte, unreadable bool) {
 	var r io.Reader = bytes.NewReader(body)
 	var err error
 	switch strings.ToLower(strings.TrimSpace(encoding)) {

@@ -50,6 +50,10 @@ func TestBind(t *testing.T) {
 		{"an encoding that nobody reads", tokenRule("{ tokens_per_minute: 2000 }"), post(chatBody, "X-Tenant", "a", "Content-Encoding", "lzma"), nil, "unsupported_encoding"},
 		{"a compressed body", tokenRule("{ tokens_per_minute: 2000 }"), post(zipped(chatBody), "X-Tenant", "a", "Content-Encoding", "gzip"), held(key("a"), 1006, 6), ""},
 		{
+			"a body that is compressed twice", tokenRule("{ tokens_per_minute: 2000 }"), post(zipped(zipped(chatBody)), "X-Tenant", "a", "Content-Encoding", "gzip, identity, GZIP"),
+			held(key("a"), 1006, 6), "",
+		},
+		{
 			"a declared allowance above the burst is permanent", tokenRule("{ tokens_per_minute: 1000 }"), post(chatBody, "X-Tenant", "a"),
 			[]Hold{{Limit: "tpm", Key: key("a"), Reserved: Exactly(1006), Prompt: Exactly(6), Permanent: Yes}},
 			"",
