@@ -277,12 +277,15 @@ func asNumber(v any) (*big.Rat, bool) {
 	return nil, false
 }
 
-var decimalNumber = regexp.MustCompile(`^-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?$`)
+var decimalNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$`)
 
-// parseDecimal reads a decimal number exactly. Its size is bounded, because
-// the text may come from the wire.
+// longestNumber is the length in bytes beyond which no number is read: the text may
+// come from the wire.
+const longestNumber = 80
+
+// parseDecimal reads a decimal number exactly.
 func parseDecimal(text string) (*big.Rat, bool) {
-	if !decimalNumber.MatchString(text) {
+	if len(text) > longestNumber || !decimalNumber.MatchString(text) {
 		return nil, false
 	}
 	return new(big.Rat).SetString(text)

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 )
@@ -132,6 +133,19 @@ func TestLiterals(t *testing.T) {
 	for d, want := range map[time.Duration]string{24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 1500 * time.Millisecond: "1.5s", time.Minute: "1m", 0: "0s", 10 * time.Hour: "10h", 20 * time.Minute: "20m"} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%v: %s", d, got)
+		}
+	}
+}
+
+// What comes from the wire is a number only within bounds: 1e999999999 would be a
+// gigabyte of digits.
+func TestParseDecimalIsBounded(t *testing.T) {
+	for text, want := range map[string]bool{
+		"-12.50": true, "1e30": true, strings.Repeat("9", longestNumber): true,
+		strings.Repeat("9", longestNumber+1): false, "1e100": false, ".5": false, "1_000": false, "": false,
+	} {
+		if _, ok := parseDecimal(text); ok != want {
+			t.Errorf("%.20q: found %v, expected %v", text, ok, want)
 		}
 	}
 }
