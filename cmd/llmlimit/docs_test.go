@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 )
 
@@ -124,10 +123,10 @@ func newStory(t *testing.T, root, text string) *story {
 	if err := os.Symlink(self, filepath.Join(bin, "llmlimit")); err != nil {
 		t.Fatal(err)
 	}
-	free := map[string]string{serveDefault: freeAddress(t)}
+	free := map[string]string{serveDefault: freeport.Addr(t)}
 	for _, m := range address.FindAllString(text, -1) {
 		if free[m] == "" && !strings.HasSuffix(m, ":0") {
-			free[m] = freeAddress(t)
+			free[m] = freeport.Addr(t)
 		}
 	}
 	var pairs []string
@@ -142,25 +141,6 @@ func newStory(t *testing.T, root, text string) *story {
 	s.blocks = blocks(text)
 	return s
 }
-
-// freeAddress is one that was free a moment ago. Its port is below those that are given to
-// whoever asks for any, who would have it before the one that it is for.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for {
-		port := 10_000 + (os.Getpid()*97+int(lastPort.Add(1)))%20_000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue // somebody has it
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return l.Addr().String()
-	}
-}
-
-var lastPort atomic.Int32
 
 func (s *story) tell() {
 	for _, b := range s.blocks {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/faulty"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -135,7 +136,7 @@ func judgeProcess(t *testing.T, fault string, checks ...string) (code int, outpu
 	if err := os.Symlink(self, program); err != nil { // its name makes the test binary the program
 		t.Fatal(err)
 	}
-	mock, public, admin := freeAddress(t), freeAddress(t), freeAddress(t)
+	mock, public, admin := freeport.Addr(t), freeport.Addr(t), freeport.Addr(t)
 	copied(t, "../../docs/token-limit/policy.yaml", policy)
 	copied(t, "../../docs/token-limit/target.yaml", target, "127.0.0.1:8080", public, "127.0.0.1:8081", admin, "docs/token-limit", "../../docs/token-limit")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/llmlimit/llmlimit/internal/freeport"
 )
 
 // TestMain lets the test binary be the program, and the program's own child.
@@ -37,7 +39,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			for _, name := range []string{"GATEWAY", "MOCKADDR"} { // where two servers may listen
-				env.Setenv(name, freeAddress(t))
+				env.Setenv(name, freeport.Addr(t))
 			}
 			suites, err := filepath.Abs("../../scenarios")
 			env.Setenv("SUITES", suites)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/judge"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 )
@@ -158,7 +159,7 @@ func TestMisconfigured(t *testing.T) {
 		}
 		for command := range strings.FieldsSeq(commands) {
 			t.Run(c.name+"/"+command, func(t *testing.T) {
-				mock := freeAddress(t)
+				mock := freeport.Addr(t)
 				address := "http://127.0.0.1:1" // nobody listens there
 				if c.gateway != nil {
 					server := httptest.NewUnstartedServer(c.gateway(mock))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/llmlimit/llmlimit/internal/freeport"
 )
 
 // smallGateway is a limiter of a few lines with what the bundled one has not: windows
@@ -122,7 +124,7 @@ func TestOperatorAndWindowChecks(t *testing.T) {
 			right := g != c.wrong
 			t.Run(fmt.Sprint(c.check, " ", right), func(t *testing.T) {
 				t.Parallel() // most of it is waiting for a window of the clock on the wall
-				mock := freeAddress(t)
+				mock := freeport.Addr(t)
 				g.folder, g.backend, g.used = t.TempDir(), "http://"+mock, map[string]int64{}
 				server := httptest.NewServer(g)
 				defer server.Close()

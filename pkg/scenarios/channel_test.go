@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -60,7 +61,7 @@ func TestControlChannels(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			mock := freeAddr(t)
+			mock := freeport.Addr(t)
 			server := httptest.NewServer(c.gateway(mock))
 			defer server.Close()
 			block := "  " + strings.Join(strings.Split(strings.Trim(c.block, "{} "), ", "), "\n  ") + "\n"

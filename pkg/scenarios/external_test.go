@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -18,7 +19,7 @@ import (
 // the mock: the marker in the prompt still names each request, and each cell comes
 // as somebody else.
 func TestTargetByURL(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	var mu sync.Mutex
 	seen := map[string]bool{}
 	gateway := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -93,7 +94,7 @@ scenarios:
 func TestAloneAndLast(t *testing.T) {
 	t.Parallel()
 	for _, pool := range []string{`"t-${run.id}-${i}"`, `[ a ]`} { // side by side, and one after the other
-		mock := freeAddr(t)
+		mock := freeport.Addr(t)
 		var mu sync.Mutex
 		cooling := false
 		proxy := &httputil.ReverseProxy{

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -22,29 +21,11 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/tidwall/gjson"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/mockllm"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
-
-// freeAddr is an address on which nobody listens. Its port is below those that are given
-// to whoever asks for any.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		port := 10_000 + (os.Getpid()*97+int(lastPort.Add(1)))%20_000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue // somebody has it
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return l.Addr().String()
-	}
-}
-
-var lastPort atomic.Int32
 
 // forward is a gateway that passes everything on.
 func forward(mock string) http.Handler {
@@ -136,7 +117,7 @@ func TestMisconfigurations(t *testing.T) {
 		{name: "mock elsewhere not there", gateway: forward, options: scenarios.Options{MockURL: "http://127.0.0.1:1"}, want: []string{"the mock at http://127.0.0.1:1 is not there", "llmlimit mock-backend"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mock := freeAddr(t)
+			mock := freeport.Addr(t)
 			address := "http://127.0.0.1:1"
 			if c.gateway != nil {
 				server := httptest.NewUnstartedServer(c.gateway(mock))
@@ -175,7 +156,7 @@ func TestMisconfigurations(t *testing.T) {
 
 // A gateway that goes down in the middle is not one that never was there.
 func TestDownInTheMiddle(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	var server *httptest.Server
 	var count atomic.Int64
 	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -204,7 +185,7 @@ func TestWhoAnswered(t *testing.T) {
 		{"in the mock's place", `found 503, expected 200; the mock answered 200, the gateway told its client status 503, "cooling down"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mock := freeAddr(t)
+			mock := freeport.Addr(t)
 			var looked atomic.Bool
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if !looked.Swap(true) {
@@ -232,7 +213,7 @@ func TestWhoAnswered(t *testing.T) {
 // unless the scenario is about it; a client that was served before is rejected, with
 // 401 too.
 func TestStranger(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	var mu sync.Mutex
 	served := map[string]int{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -274,7 +255,7 @@ func TestStranger(t *testing.T) {
 
 // Every JSON body gets what target.body has and it has not, the look beforehand too.
 func TestTargetBody(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	var mu sync.Mutex
 	var seen []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -331,7 +312,7 @@ func TestIdentities(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mock := freeAddr(t)
+			mock := freeport.Addr(t)
 			var mu sync.Mutex
 			var seen []string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -387,7 +368,7 @@ func TestClockOfMockElsewhere(t *testing.T) {
 // A gateway that rewrites prompts and headers can still be told requests apart by the
 // model.
 func TestControlByModel(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name := range r.Header {
 			if strings.Contains(name, "Llmlimit") {

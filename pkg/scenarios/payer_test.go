@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -50,7 +51,7 @@ scenarios:
 // judge holds it to.
 func TestSeveralLimits(t *testing.T) {
 	t.Parallel()
-	mock, mark := freeAddr(t), filepath.Join(t.TempDir(), "mark")
+	mock, mark := freeport.Addr(t), filepath.Join(t.TempDir(), "mark")
 	var mu sync.Mutex
 	var seen []string
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llmlimit/llmlimit/internal/freeport"
 	"github.com/llmlimit/llmlimit/pkg/scenarios"
 	"github.com/llmlimit/llmlimit/pkg/scenarios/suite"
 )
@@ -14,7 +15,7 @@ import (
 // Expressions look at all that was sent while a load is sending. What is wrong with
 // that is mostly for the race detector to see.
 func TestLookWhileSending(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	gateway := httptest.NewServer(forward(mock))
 	defer gateway.Close()
 	r, err := scenarios.Execute(t.Context(), plan(t, fmt.Sprintf(`version: 1
@@ -48,7 +49,7 @@ scenarios:
 // A gateway that says in the body alone that its limiter said no, in a status that is
 // none of a limiter, is understood in a load as it is in a single request.
 func TestReasonInTheBody(t *testing.T) {
-	mock := freeAddr(t)
+	mock := freeport.Addr(t)
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("X-Big"), "yes") {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
